@@ -1,0 +1,114 @@
+// Copyright The sandbox-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+// Condition types. Ready, Reconciling and Stalled follow kstatus and stand on every kind.
+const (
+	// ConditionReady: the object is as declared. On a SandboxExec: its command ended with exit code 0.
+	ConditionReady = "Ready"
+	// ConditionReconciling: the operator is at work, or waits and will go on by itself.
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled: nothing more will happen until somebody changes something.
+	ConditionStalled = "Stalled"
+	// ConditionDeleting on a Sandbox: why its deletion has not ended yet.
+	ConditionDeleting = "Deleting"
+	// ConditionStarted on a SandboxExec: from here on its command may have run.
+	ConditionStarted = "Started"
+	// ConditionComplete on a SandboxExec: the command ended with exit code 0.
+	ConditionComplete = "Complete"
+	// ConditionFailed on a SandboxExec: it ended in any other way; the reason is the outcome.
+	ConditionFailed = "Failed"
+	// ConditionFinished on a SandboxExec: it has an outcome.
+	ConditionFinished = "Finished"
+)
+
+// Reasons of conditions that more than one kind uses.
+const (
+	// ReasonReady: as declared.
+	ReasonReady = "Ready"
+	// ReasonProviderNotFound: spec.providerRef names a provider that does not exist.
+	ReasonProviderNotFound = "ProviderNotFound"
+	// ReasonNoDefaultProvider: spec.providerRef is not set, and no provider is the default.
+	ReasonNoDefaultProvider = "NoDefaultProvider"
+	// ReasonSeveralDefaultProviders: spec.providerRef is not set, and more than one provider says that it is the default.
+	ReasonSeveralDefaultProviders = "SeveralDefaultProviders"
+	// ReasonNamespaceNotAllowed: the ClusterSandboxProvider does not admit sandboxes of this namespace.
+	ReasonNamespaceNotAllowed = "NamespaceNotAllowed"
+	// ReasonUnknownBackend: spec.backend is not a backend of this operator, or one that is not enabled.
+	ReasonUnknownBackend = "UnknownBackend"
+	// ReasonCredentialsMissing: the Secret with the credentials, or a key in it, is missing.
+	ReasonCredentialsMissing = "CredentialsMissing"
+	// ReasonInvalidParameters: spec.parameters are not what the backend takes.
+	ReasonInvalidParameters = "InvalidParameters"
+	// ReasonUnauthorized: the provider refused the credentials.
+	ReasonUnauthorized = "Unauthorized"
+	// ReasonUnavailable: the provider does not answer as it should; the operator tries again.
+	ReasonUnavailable = "Unavailable"
+	// ReasonRateLimited: the provider wants fewer calls; the operator waits as long as it asked for.
+	ReasonRateLimited = "RateLimited"
+	// ReasonQuotaExceeded: the provider's account may not have more sandboxes now; the operator tries again.
+	ReasonQuotaExceeded = "QuotaExceeded"
+	// ReasonUnsupported: the backend can't do what the spec asks for. Nothing was created.
+	ReasonUnsupported = "Unsupported"
+	// ReasonInvalid: the provider says that the spec can never work.
+	ReasonInvalid = "Invalid"
+	// ReasonReferenceNotFound: a Secret, ConfigMap or key that the spec names does not exist; the operator looks again.
+	ReasonReferenceNotFound = "ReferenceNotFound"
+)
+
+// Reasons of a Sandbox's conditions.
+const (
+	// ReasonCreating: the remote is being made.
+	ReasonCreating = "Creating"
+	// ReasonWritingFiles: the remote runs; spec.files are being written.
+	ReasonWritingFiles = "WritingFiles"
+	// ReasonRemoteGone: the provider says that the remote does not exist any more.
+	ReasonRemoteGone = "RemoteGone"
+	// ReasonRemoteStopped: the remote exists, but its processes ended by themselves.
+	ReasonRemoteStopped = "RemoteStopped"
+	// ReasonRemotePaused: the remote is paused at the provider.
+	ReasonRemotePaused = "RemotePaused"
+	// ReasonSearching: an earlier attempt may have made a remote; the operator looks for it before it makes another.
+	ReasonSearching = "Searching"
+	// ReasonDestroying: the provider was asked to destroy the remote.
+	ReasonDestroying = "Destroying"
+	// ReasonDestroyFailed: destroying failed; the operator tries again. The message says why.
+	ReasonDestroyFailed = "DestroyFailed"
+)
+
+// Reasons of a SandboxExec's conditions, beside the outcomes.
+const (
+	// ReasonWaitingForSandbox: the Sandbox does not exist or is not Ready yet.
+	ReasonWaitingForSandbox = "WaitingForSandbox"
+	// ReasonStarting: the start is being tried.
+	ReasonStarting = "Starting"
+	// ReasonRunning: the command runs.
+	ReasonRunning = "Running"
+	// ReasonCancelling: desiredState is Cancelled; the command is being killed.
+	ReasonCancelling = "Cancelling"
+	// ReasonStartDeadlineExceeded: the sandbox was not Ready, or could not be reached, within startDeadlineSeconds.
+	ReasonStartDeadlineExceeded = "StartDeadlineExceeded"
+	// ReasonInterpreterMissing: the sandbox has no program that runs the language of spec.code.
+	ReasonInterpreterMissing = "InterpreterMissing"
+	// ReasonWorkingDirMissing: spec.workingDir could not be entered.
+	ReasonWorkingDirMissing = "WorkingDirMissing"
+	// ReasonSpoolUnavailable: the sandbox has no place to keep the command's output (no shell, disk full, read-only).
+	ReasonSpoolUnavailable = "SpoolUnavailable"
+	// ReasonRunnerLost: what watched the command in the sandbox ended without an exit code.
+	ReasonRunnerLost = "RunnerLost"
+	// ReasonFenceGone: the spool was removed from the sandbox while the command ran.
+	ReasonFenceGone = "FenceGone"
+	// ReasonSandboxDeleted: the Sandbox was deleted, or replaced by another of its name.
+	ReasonSandboxDeleted = "SandboxDeleted"
+	// ReasonSandboxFailed: the Sandbox will not become Ready.
+	ReasonSandboxFailed = "SandboxFailed"
+	// ReasonExited: the command ended by itself.
+	ReasonExited = "Exited"
+	// ReasonTimeoutExceeded: timeoutSeconds were over.
+	ReasonTimeoutExceeded = "TimeoutExceeded"
+	// ReasonCancelRequested: desiredState became Cancelled.
+	ReasonCancelRequested = "CancelRequested"
+	// ReasonOutputDropped: the API server refused the result with its output, so that it was stored without.
+	ReasonOutputDropped = "OutputDropped"
+)

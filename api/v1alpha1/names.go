@@ -1,0 +1,28 @@
+// Copyright The sandbox-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+// Labels, annotations and finalizers of this API. All carry the prefix sandboxes.run/.
+const (
+	// DefaultProviderAnnotation, with the value "true" on a SandboxProvider or ClusterSandboxProvider, makes it the provider
+	// of sandboxes that name none: a SandboxProvider within its namespace, before any ClusterSandboxProvider.
+	DefaultProviderAnnotation = "sandboxes.run/is-default-provider"
+
+	// JournalAnnotation on a Sandbox says that the operator is about to create, or has created, its remote. It is the
+	// operator's own: a journal whose UID is not the object's is ignored.
+	JournalAnnotation = "sandboxes.run/journal"
+
+	// AbandonAnnotation, with the value "true" on a Sandbox that is being deleted, gives the remote up: the object goes at
+	// once, and the remote is left to the provider.
+	AbandonAnnotation = "sandboxes.run/abandon"
+
+	// SandboxFinalizer keeps a Sandbox until its remote is gone.
+	SandboxFinalizer = "sandboxes.run/remote"
+
+	// ExecFinalizer keeps a SandboxExec until its command is over; it also means that the start was seen.
+	ExecFinalizer = "sandboxes.run/exec"
+
+	// InUseFinalizer keeps a provider while a Sandbox has, or may have, a remote of it.
+	InUseFinalizer = "sandboxes.run/in-use"
+)

@@ -1,0 +1,134 @@
+// Copyright The sandbox-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package execution starts, follows, cancels and collects one run of a command in a sandbox, with RunCommand alone, so
+// that whoever calls it may be killed at any instruction: the command goes on, is not started again, and its whole result
+// can be read later by somebody else.
+//
+// A run is known by its name. Its fence is the directory of that name under the spool root: who makes it may start the
+// command, once and for ever. The files in it are the spool. A small shell program, the runner (runner.sh), does all of
+// this inside the sandbox; this package writes what it is to run (script.go), calls it, and reads what it reports
+// (report.go).
+//
+// Every call is safe to repeat. Start of a run that was started before only looks.
+package execution
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/sandbox-operator/sandbox-operator/internal/backends"
+)
+
+// Sandbox is where commands run: one remote, behind the door of its provider.
+type Sandbox interface {
+	// RunCommand is that of backends.Backend, for one remote.
+	RunCommand(ctx context.Context, command backends.Command) (backends.Result, error)
+	// SpoolRoot is the directory in the remote for fences and spools.
+	SpoolRoot() string
+}
+
+// Patience is how long Start waits for the end of the command, so that a short one costs a single call.
+const Patience = time.Second
+
+// Program is what to run.
+type Program struct {
+	// Argv is the program and its arguments; empty where Code is set.
+	Argv []string
+	// Code is source text; nil where Argv is set.
+	Code *Code
+	// WorkingDir is absolute; empty means the sandbox's own.
+	WorkingDir string
+	// Env is exported to the program. Names are those that a shell can export.
+	Env map[string]string
+	// Stdin is what the program reads.
+	Stdin []byte
+	// Timeout ends the program with all that it started; whole seconds, 0 = none.
+	Timeout time.Duration
+	// SecretsDigest is kept with the spool and comes back with the result. It says which values of Secrets the program was
+	// given, so that who reads the result knows whether it can redact them.
+	SecretsDigest string
+}
+
+// Code is source text with the interpreters that can run it.
+type Code struct {
+	// Interpreters are names of programs, the preferred first.
+	Interpreters []string
+	// Extension of the file that holds the source, without a dot.
+	Extension string
+	// Source is the text.
+	Source string
+}
+
+// Keep is how many bytes of a stream to bring back from its beginning and its end.
+type Keep struct {
+	Head, Tail int64
+}
+
+// Run is one run in one sandbox.
+type Run struct {
+	// Sandbox in which it runs.
+	Sandbox Sandbox
+	// Name of the fence: letters, digits, dashes and dots.
+	Name string
+	// Stdout and Stderr are how much of each stream to bring back.
+	Stdout, Stderr Keep
+}
+
+//go:embed runner.sh
+var runnerText string
+
+// Start takes the fence and runs the program, or, where the fence was taken before, only looks. It waits up to Patience for
+// the end. An error means that it is not known whether the program was started: call Start again, or Cancel.
+func (r Run) Start(ctx context.Context, program Program) (Report, error) {
+	script, err := program.script(r.Name)
+	if err != nil {
+		return Report{State: StateRefused, Reason: "Invalid", Message: err.Error()}, nil
+	}
+	return r.call(ctx, script, "start", strconv.Itoa(len(script)), seconds(program.Timeout), dash(program.SecretsDigest),
+		seconds(Patience))
+}
+
+// Look reports how the run is, and changes nothing.
+func (r Run) Look(ctx context.Context) (Report, error) {
+	return r.call(ctx, nil, "look")
+}
+
+// Cancel keeps the program from ever starting (StateNever), or kills it with all that it started and reports its end. An
+// end that came before stays as it was.
+func (r Run) Cancel(ctx context.Context) (Report, error) {
+	return r.call(ctx, nil, "cancel")
+}
+
+func (r Run) call(ctx context.Context, stdin []byte, verb string, arguments ...string) (Report, error) {
+	argv := make([]string, 0, 16)
+	argv = append(argv, "/bin/sh", "-c", `eval "$1"`, "sh", backends.KillTreeFunction+runnerText,
+		verb, r.Sandbox.SpoolRoot(), r.Name)
+	argv = append(argv, arguments...)
+	for _, n := range []int64{r.Stdout.Head, r.Stdout.Tail, r.Stderr.Head, r.Stderr.Tail} {
+		argv = append(argv, strconv.FormatInt(n, 10))
+	}
+	result, err := r.Sandbox.RunCommand(ctx, backends.Command{
+		Argv: argv, Stdin: stdin,
+		OutputLimit: r.Stdout.Head + r.Stdout.Tail + r.Stderr.Head + r.Stderr.Tail + maxReportHeader,
+	})
+	if err != nil {
+		return Report{}, fmt.Errorf("calling the runner: %w", err)
+	}
+	return r.read(result)
+}
+
+func seconds(d time.Duration) string {
+	return strconv.FormatInt(int64(d/time.Second), 10)
+}
+
+// dash stands for an empty argument, as a line of the spool must have a word.
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

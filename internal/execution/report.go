@@ -1,0 +1,172 @@
+// Copyright The sandbox-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package execution
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sandbox-operator/sandbox-operator/internal/backends"
+)
+
+// State is how a run is.
+type State string
+
+// The states of a run.
+const (
+	// StateAbsent: nobody has taken the fence. After a start was seen this means that the spool was removed.
+	StateAbsent State = "absent"
+	// StateUnavailable: there is no place for a spool; the program was not started by this call.
+	StateUnavailable State = "unavailable"
+	// StateRefused: the fence is taken, and the program certainly never ran and never will; Reason and Message say why.
+	StateRefused State = "refused"
+	// StateNever: Cancel took the fence first; the program certainly never ran and never will.
+	StateNever State = "never"
+	// StateRunning: the program runs, and who watches it lives.
+	StateRunning State = "running"
+	// StateLost: it was started, there is no end, and who watched it is dead. One who has just taken the fence looks the
+	// same for a moment: believe it at the second look.
+	StateLost State = "lost"
+	// StateExited: it ended.
+	StateExited State = "exited"
+)
+
+// Cause is why a program ended.
+type Cause string
+
+// The causes of an end.
+const (
+	// CauseExited: by itself.
+	CauseExited Cause = "exited"
+	// CauseTimedOut: its time was over.
+	CauseTimedOut Cause = "timedout"
+	// CauseCancelled: Cancel killed it.
+	CauseCancelled Cause = "cancelled"
+)
+
+// Report is what the runner says of a run.
+type Report struct {
+	State State
+	// Reason and Message are set with StateRefused and StateUnavailable.
+	Reason, Message string
+	// End is set with StateExited.
+	End *End
+}
+
+// End is how a program ended.
+type End struct {
+	// ExitCode of the first process: 0 to 255, 128 + n where signal n ended it.
+	ExitCode int
+	Cause    Cause
+	// Duration is how long it ran, and Ago how long before the report it ended, both to the hundredth of a second. They are
+	// 0 where the sandbox has no clock that can be read.
+	Duration, Ago time.Duration
+	// Stdout and Stderr are what it printed.
+	Stdout, Stderr Stream
+	// SecretsDigest is that of the Program.
+	SecretsDigest string
+}
+
+// Stream is what a program printed on one stream until its end.
+type Stream struct {
+	// Bytes is the length of the whole.
+	Bytes int64
+	// Head is the whole where Truncated is false, else the beginning, and Tail the end.
+	Head, Tail []byte
+	Truncated  bool
+	// SHA256 of the whole, in hexadecimal; empty where the stream is truncated and the sandbox has no sha256sum.
+	SHA256 string
+}
+
+// maxReportHeader bounds the lines before the streams, in bytes.
+const maxReportHeader = 8 << 10
+
+const protocol = "sandboxes.run/1"
+
+// read takes apart what the runner printed: a line with the protocol, lines of a word and its values, an empty line, and
+// what is kept of the streams. Something else in its place (no shell, a shell that prints by itself) is not understood.
+func (r Run) read(result backends.Result) (Report, error) {
+	header, body, found := bytes.Cut(result.Stdout, []byte("\n\n"))
+	lines := strings.Split(string(header), "\n")
+	if !found || lines[0] != protocol {
+		if result.ExitCode == 126 || result.ExitCode == 127 {
+			return Report{State: StateUnavailable, Message: "the sandbox has no shell at /bin/sh"}, nil
+		}
+		return Report{}, fmt.Errorf("the runner did not report (exit code %d): %s",
+			result.ExitCode, backends.Bounded(string(result.Stderr), 200))
+	}
+	fields := map[string]string{}
+	for _, line := range lines[1:] {
+		key, value, _ := strings.Cut(line, " ")
+		fields[key] = value
+	}
+	report := Report{
+		State: State(fields["state"]), Reason: fields["reason"], Message: backends.Bounded(fields["message"], 500),
+	}
+	if report.State != StateExited {
+		return report, nil
+	}
+	end, err := r.readEnd(fields, body)
+	report.End = end
+	return report, err
+}
+
+func (r Run) readEnd(fields map[string]string, body []byte) (*End, error) {
+	var code int
+	var cause Cause
+	var began, ended, now int64
+	if _, err := fmt.Sscanf(fields["end"], "%d %s %d %d %d", &code, &cause, &began, &ended, &now); err != nil {
+		return nil, fmt.Errorf("reading the end of the run %q: %w", backends.Bounded(fields["end"], 100), err)
+	}
+	end := &End{
+		ExitCode: code & 0xff, Cause: cause,
+		Duration: hundredths(ended - began), Ago: hundredths(now - ended),
+		SecretsDigest: strings.TrimPrefix(fields["secrets"], "-"),
+	}
+	var err error
+	if body, err = end.Stdout.read(fields["stdout"], body, r.Stdout); err != nil {
+		return nil, fmt.Errorf("reading stdout: %w", err)
+	}
+	if _, err = end.Stderr.read(fields["stderr"], body, r.Stderr); err != nil {
+		return nil, fmt.Errorf("reading stderr: %w", err)
+	}
+	return end, nil
+}
+
+func hundredths(n int64) time.Duration {
+	return time.Duration(max(n, 0)) * 10 * time.Millisecond
+}
+
+// read takes the stream's part off the body and returns the rest. Fewer bytes than announced mean that the spool was
+// tampered with or the answer cut: an error, so that the look is repeated.
+func (s *Stream) read(field string, body []byte, keep Keep) ([]byte, error) {
+	size, digest, _ := strings.Cut(field, " ")
+	var err error
+	if s.Bytes, err = strconv.ParseInt(size, 10, 64); err != nil || s.Bytes < 0 {
+		return nil, fmt.Errorf("no length in %q", backends.Bounded(field, 100))
+	}
+	head, tail := s.Bytes, int64(0)
+	if s.Bytes > keep.Head+keep.Tail {
+		s.Truncated = true
+		head, tail = keep.Head, keep.Tail
+	}
+	if int64(len(body)) < head+tail {
+		return nil, fmt.Errorf("%d bytes announced, %d arrived", head+tail, len(body))
+	}
+	s.Head, s.Tail = body[:head], body[head:head+tail]
+	if s.Truncated {
+		if len(digest) == hex.EncodedLen(sha256.Size) {
+			s.SHA256 = digest
+		}
+	} else {
+		sum := sha256.Sum256(s.Head)
+		s.SHA256 = hex.EncodeToString(sum[:])
+	}
+	return body[head+tail:], nil
+}

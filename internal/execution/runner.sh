@@ -1,0 +1,279 @@
+# The runner: takes the fence of one run in the sandbox, keeps its deadline, and fills its spool. Portable to dash, BusyBox
+# and bash; kill_tree is defined before this text. Called as
+#
+#   sh -c 'eval "$1"' sh TEXT VERB ROOT NAME [ARGUMENTS]
+#
+# so that TEXT can be handed on to the process that stays. The fence is the directory ROOT/NAME. In it:
+#
+#   script     what to run, deleted by itself as its first act      session  PID of the command, which leads a session
+#   runner     PID, start time and boot ID of who watches           began    uptime at the start
+#   stdout, stderr                                                  exit     exit code, cause, times and sizes: the end
+#   refused    why the command was certainly not run                never    the fence was taken to keep it from running
+#   timedout, cancel   the tree was, or shall be, killed            secrets  digest of the Secrets' values it was given
+#
+# Order matters everywhere: what a crash may cut short stands before the fence or is safe to be seen half done after it.
+set -u
+umask 077
+unset SANDBOXES_RUN_CALL
+runner=$1 verb=$2 root=$3 name=$4
+shift 4
+dir=$root/$name
+marker=SANDBOXES_RUN_EXEC=$name
+
+# stat_of PID sets st_state and st_start (clock ticks since boot), or fails where there is no such process.
+stat_of() {
+	st_line=
+	{ IFS= read -r st_line </proc/"$1"/stat; } 2>/dev/null || return 1
+	st_line=${st_line##*') '}
+	st_state=${st_line%% *}
+	# shellcheck disable=SC2086 # words are wanted
+	set -- $st_line
+	[ $# -ge 20 ] || return 1
+	shift 19
+	st_start=$1
+}
+
+# uptime sets up to the sandbox's uptime in hundredths of a second; what is no number there becomes 0.
+uptime() {
+	up=
+	{ IFS=' ' read -r up _ </proc/uptime; } 2>/dev/null
+	case $up in
+	*.[0-9][0-9]) up=${up%.*}${up#*.} ;;
+	*) up=0 ;;
+	esac
+	while :; do case $up in 0?*) up=${up#0} ;; *) break ;; esac done
+	case $up in '' | *[!0-9]*) up=0 ;; esac
+}
+
+boot_id() {
+	boot=
+	{ IFS= read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null
+	boot=${boot:-none}
+}
+
+# alive says whether the process that watches the command still does. A zombie is dead; so is a PID of another boot.
+alive() {
+	ru_pid= ru_start= ru_boot=
+	{ IFS=' ' read -r ru_pid ru_start ru_boot <"$dir/runner"; } 2>/dev/null || return 1
+	boot_id
+	[ "$ru_boot" = "$boot" ] && stat_of "$ru_pid" && [ "$st_start" = "$ru_start" ] || return 1
+	case $st_state in Z | X) return 1 ;; esac
+}
+
+nap() { sleep 0.05 2>/dev/null || sleep 1; }
+
+# end_tree ends what the command started: TERM, most of a second for it to leave, then KILL until none is left. A look at
+# all processes takes a while itself where there are many, so the clock counts, and the tries only where there is none.
+end_tree() {
+	session=
+	{ IFS= read -r session <"$dir/session"; } 2>/dev/null
+	kill_tree TERM "$marker" "$session" || return 0
+	kill_tree CONT "$marker" "$session"
+	uptime
+	et_until=$((up + 80)) et_tries=0
+	while [ "$up" -lt "$et_until" ] && [ "$et_tries" -lt 16 ]; do
+		nap
+		kill_tree 0 "$marker" "$session" || return 0
+		et_tries=$((et_tries + 1))
+		uptime
+	done
+	et_tries=0
+	while kill_tree KILL "$marker" "$session" && [ "$et_tries" -lt 200 ]; do
+		et_tries=$((et_tries + 1))
+	done
+}
+
+# unavailable reports that there is no place for a spool. It is said before the fence is taken only.
+unavailable() {
+	printf 'sandboxes.run/1\nstate unavailable\nmessage %s\n\n' "$1"
+	exit 0
+}
+
+# start BYTES TIMEOUT DIGEST WAIT HEADS...: the script of BYTES bytes comes on standard input. It is read whole before the
+# fence is taken, so that a connection that is cut leaves nothing but the chance to try again.
+start() {
+	bytes=$1 timeout=$2 digest=$3 patience=$4
+	shift 4
+	[ -d "$root" ] || mkdir -p "$root" 2>/dev/null || unavailable "cannot make the directory $root"
+	input=$root/in.$name.$$
+	trap 'rm -f "$input"' EXIT
+	cat >"$input" 2>/dev/null || unavailable "cannot write to $root: disk full or read-only"
+	[ "$(wc -c <"$input")" -eq "$bytes" ] || unavailable "the command arrived incomplete in $root"
+	if mkdir "$dir" 2>/dev/null; then
+		launch "$timeout" "$digest" "$patience"
+	elif [ ! -d "$dir" ]; then
+		unavailable "cannot write to $root: disk full or read-only"
+	fi
+	report "$@"
+}
+
+# launch runs the watching process in a session of its own and waits PATIENCE seconds for the command's end.
+launch() {
+	mv "$input" "$dir/script"
+	printf '%s\n' "$2" >"$dir/secrets"
+	# The end is written over this, so that a disk that is full by then can't keep it from being told.
+	printf '%255s\n' '' >"$dir/end" || { refuse SpoolUnavailable "cannot write to $root: disk full"; return; }
+	mkfifo "$dir/done" 2>/dev/null && exec 3<>"$dir/done"
+	if command -v setsid >/dev/null 2>&1; then
+		setsid /bin/sh -c 'eval "$1"' sh "$runner" watch "$root" "$name" "$1" </dev/null >/dev/null 2>&1 3>&- &
+	else
+		set -m
+		/bin/sh -c 'eval "$1"' sh "$runner" watch "$root" "$name" "$1" </dev/null >/dev/null 2>&1 3>&- &
+		set +m
+	fi
+	await "$3"
+}
+
+# await returns when the command has ended, at the latest after so many seconds.
+await() {
+	if [ ! -p "$dir/done" ]; then
+		aw_tries=0
+		while [ ! -f "$dir/exit" ] && [ ! -f "$dir/refused" ] && [ "$aw_tries" -lt $(($1 * 20)) ]; do
+			nap
+			aw_tries=$((aw_tries + 1))
+		done
+		return
+	fi
+	(sleep "$1" && echo >&3) </dev/null >/dev/null 2>&1 &
+	read -r _ <&3
+	kill "$!" 2>/dev/null
+}
+
+refuse() {
+	printf '%s\n%s\n' "$1" "$2" >"$dir/refused.new"
+	mv "$dir/refused.new" "$dir/refused"
+}
+
+# watch TIMEOUT: the process that stays. It runs the command in a session of its own and writes down how it ended.
+watch() {
+	boot_id
+	stat_of "$$" || st_start=0
+	printf '%s %s %s\n' "$$" "$st_start" "$boot" >"$dir/runner.new"
+	mv "$dir/runner.new" "$dir/runner"
+	uptime
+	began=$up
+	printf '%s\n' "$began" >"$dir/began"
+	if command -v setsid >/dev/null 2>&1; then
+		setsid /bin/sh "$dir/script" </dev/null >"$dir/stdout" 2>"$dir/stderr" &
+	else
+		set -m
+		/bin/sh "$dir/script" </dev/null >"$dir/stdout" 2>"$dir/stderr" &
+		set +m
+	fi
+	command=$!
+	printf '%s\n' "$command" >"$dir/session"
+	deadline=
+	if [ "$1" -gt 0 ]; then
+		keep_deadline "$1" &
+		deadline=$!
+	fi
+	wait "$command" 2>/dev/null
+	end "$?"
+}
+
+# keep_deadline SECONDS kills the tree when the time is over. It leaves no sleep behind when it is ended before.
+keep_deadline() {
+	trap 'kill "$!" 2>/dev/null; exit 0' TERM
+	sleep "$1" &
+	wait "$!"
+	trap '' TERM
+	: >"$dir/timedout"
+	end_tree
+}
+
+# end CODE writes down the end: CODE CAUSE BEGAN ENDED STDOUT-BYTES STDERR-BYTES.
+end() {
+	uptime
+	cause=exited
+	[ ! -f "$dir/cancel" ] || cause=cancelled
+	[ -z "$deadline" ] || [ -f "$dir/timedout" ] || kill "$deadline" 2>/dev/null
+	if [ -f "$dir/timedout" ]; then
+		cause=timedout
+		wait "$deadline" 2>/dev/null
+	fi
+	out=$(wc -c <"$dir/stdout" 2>/dev/null) || out=0
+	err=$(wc -c <"$dir/stderr" 2>/dev/null) || err=0
+	rm -f "$dir"/code.*
+	printf '%s %s %s %s %s %s\n' "$1" "$cause" "$began" "$up" $((out)) $((err)) 1<>"$dir/end"
+	mv "$dir/end" "$dir/exit"
+	[ ! -p "$dir/done" ] || echo 1<>"$dir/done"
+}
+
+# cancel HEADS...: keeps the command from ever starting, or kills it with all that it started. An end that is already
+# written down stays as it is.
+cancel() {
+	[ -d "$root" ] || mkdir -p "$root" 2>/dev/null
+	if mkdir "$dir" 2>/dev/null; then
+		: >"$dir/never"
+	elif [ -d "$dir" ] && [ ! -f "$dir/exit" ] && [ ! -f "$dir/never" ] && [ ! -f "$dir/refused" ]; then
+		: >"$dir/cancel"
+		end_tree
+		ca_tries=0
+		while [ ! -f "$dir/exit" ] && [ "$ca_tries" -lt 10 ] && alive; do
+			nap
+			ca_tries=$((ca_tries + 1))
+		done
+	fi
+	report "$@"
+}
+
+# report OUT-HEAD OUT-TAIL ERR-HEAD ERR-TAIL prints the state, and after the end what is kept of the streams.
+report() {
+	printf 'sandboxes.run/1\n'
+	if [ ! -d "$dir" ]; then
+		printf 'state absent\n\n'
+	elif [ -f "$dir/never" ]; then
+		printf 'state never\n\n'
+	elif [ -f "$dir/exit" ] && [ ! -f "$dir/refused" ]; then
+		report_end "$@"
+	elif [ -f "$dir/refused" ]; then
+		{ IFS= read -r reason && IFS= read -r message; } <"$dir/refused"
+		printf 'state refused\nreason %s\nmessage %s\n\n' "$reason" "$message"
+	elif alive; then
+		printf 'state running\n\n'
+	else
+		# It may have ended between the two looks at the directory.
+		[ ! -f "$dir/exit" ] || { report_end "$@"; return; }
+		printf 'state lost\n\n'
+	fi
+}
+
+report_end() {
+	IFS=' ' read -r code cause began ended out err _ <"$dir/exit"
+	uptime
+	digest=
+	{ IFS= read -r digest <"$dir/secrets"; } 2>/dev/null
+	printf 'state exited\nend %s %s %s %s %s\nsecrets %s\n' "$code" "$cause" "$began" "$ended" "$up" "$digest"
+	report_stream stdout "$out" "$1" "$2"
+	report_stream stderr "$err" "$3" "$4"
+	printf '\n'
+	keep stdout "$out" "$1" "$2"
+	keep stderr "$err" "$3" "$4"
+}
+
+# report_stream NAME BYTES HEAD TAIL prints how much of it follows. The digest is computed here only where the middle is
+# left out; who reads this computes the others.
+report_stream() {
+	sum=
+	if [ "$2" -gt $(($3 + $4)) ]; then
+		sum=$(head -c "$2" "$dir/$1" 2>/dev/null | sha256sum 2>/dev/null)
+		sum=${sum%% *}
+	fi
+	printf '%s %s %s\n' "$1" "$2" "$sum"
+}
+
+keep() {
+	if [ "$2" -le $(($3 + $4)) ]; then
+		[ "$2" -eq 0 ] || head -c "$2" "$dir/$1"
+		return
+	fi
+	[ "$3" -eq 0 ] || head -c "$3" "$dir/$1"
+	[ "$4" -eq 0 ] || tail -c +$(($2 - $4 + 1)) "$dir/$1" | head -c "$4"
+}
+
+case $verb in
+start) start "$@" ;;
+watch) watch "$@" ;;
+cancel) cancel "$@" ;;
+look) report "$@" ;;
+esac
