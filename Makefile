@@ -1,0 +1,171 @@
+# Copyright The sandbox-operator Authors.
+# SPDX-License-Identifier: Apache-2.0
+#
+# `make help` says what there is. Everything needs Go 1.26, make and git; tools and test programs
+# are built from their Go modules into bin/ when first used.
+
+# The version that the manager reports.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# The image that docker-build makes and deploy names.
+IMG ?= controller:latest
+PLATFORMS ?= linux/amd64,linux/arm64,linux/ppc64le,linux/s390x
+CONTAINER_TOOL ?= docker
+# What `make test` and `make test-unit` test, and further flags for go test, such as -run or -v.
+PKG ?= ./...
+TESTFLAGS ?=
+# Arguments for `make run`, such as ARGS=--backends=local
+ARGS ?=
+
+# The cluster's own tool where there is one, else the one that was built.
+KUBECTL ?= $(shell command -v kubectl || echo hack/with-binaries sh -c 'exec "$$KUBEBUILDER_ASSETS/kubectl" "$$@"' kubectl)
+CONTROLLER_GEN := hack/tool controller-gen
+KUSTOMIZE := hack/tool kustomize
+GOLANGCI_LINT := hack/tool golangci-lint
+# Each folder with a go.mod of its own.
+MODULES := . $(patsubst %/go.mod,%,$(wildcard hack/*/go.mod))
+GO_BUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+# Not one target here is a file: the go command knows best what is up to date.
+MAKEFLAGS += --no-print-directory
+
+##@ General
+
+.PHONY: help
+help: ## Say what each target does.
+	@awk 'BEGIN { FS = ":.*## "; print "Usage: make TARGET" } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-zA-Z_-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: binaries build bin/controlplane-up ## Run code in a sandbox on this machine, with a control plane of its own (KEEP=1 leaves it running).
+	@hack/with-binaries hack/demo.sh
+
+##@ Development
+
+.PHONY: generate
+generate: ## Generate deepcopy methods.
+	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
+
+.PHONY: manifests
+manifests: ## Generate CRDs and the manager's role.
+	$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
+	$(CONTROLLER_GEN) rbac:roleName=manager-role paths=./internal/... output:rbac:dir=config/rbac
+
+.PHONY: fmt
+fmt: ## Format the code and sort its imports.
+	$(GOLANGCI_LINT) fmt ./...
+
+.PHONY: vet
+vet: ## Run go vet.
+	go vet ./...
+
+.PHONY: lint
+lint: verify ## Check everything that needs no running: linters, Kubernetes API conventions, generated files, go.mod files.
+	@for script in hack/* .ci/*; do if head -n1 "$$script" 2>/dev/null | grep -q 'bash$$'; then bash -n "$$script"; fi; done
+	$(GOLANGCI_LINT) config verify
+	$(GOLANGCI_LINT) run ./...
+
+.PHONY: lint-fix
+lint-fix: ## Run the linters and mend what they can mend.
+	$(GOLANGCI_LINT) run --fix ./...
+
+.PHONY: verify
+verify: verify-generated verify-tidy ## Fail if generated files are stale or a go.mod is untidy.
+
+.PHONY: verify-generated
+verify-generated: ## Fail if generated code or manifests are stale.
+	@hack/verify-generated
+
+.PHONY: verify-tidy
+verify-tidy: ## Fail if a go.mod or go.sum is untidy.
+	@for module in $(MODULES); do \
+		(cd "$$module" && go mod tidy -diff) || { echo "$$module/go.mod is untidy: run make tidy" >&2; exit 1; }; \
+	done
+
+.PHONY: tidy
+tidy: ## Tidy every go.mod.
+	@for module in $(MODULES); do (cd "$$module" && go mod tidy); done
+
+.PHONY: test
+test: ## Run all tests on a real API server and, as root on Linux, in real sandboxes (PKG=./... RACE=0 TESTFLAGS=).
+	@hack/with-binaries hack/test $(TESTFLAGS) $(PKG)
+
+.PHONY: test-unit
+test-unit: ## Run the tests that need neither API server nor sandbox.
+	@hack/test -short $(TESTFLAGS) $(PKG)
+
+.PHONY: binaries
+binaries: ## Build the programs for tests and the demo: control plane and runsc (once; 7 minutes on two cores).
+	@hack/build-binaries
+
+.PHONY: control-plane
+control-plane: binaries bin/controlplane-up ## Run a control plane with the CRDs until Ctrl-C; its kubeconfig is bin/kubeconfig.
+	@hack/with-binaries bin/controlplane-up --kubeconfig bin/kubeconfig
+
+##@ Build
+
+.PHONY: build
+build: ## Build the manager to bin/manager.
+	$(GO_BUILD) -o bin/manager ./cmd/manager
+
+.PHONY: bin/controlplane-up
+bin/controlplane-up:
+	@CGO_ENABLED=0 go build -trimpath -o $@ ./hack/controlplane-up
+
+.PHONY: run
+run: ## Run the manager on this machine against the cluster of the current kubeconfig (ARGS=--backends=local).
+	go run ./cmd/manager $(ARGS)
+
+.PHONY: docker-build
+docker-build: ## Build the image IMG.
+	$(CONTAINER_TOOL) build --build-arg VERSION=$(VERSION) -t $(IMG) .
+
+.PHONY: docker-push
+docker-push: ## Push the image IMG.
+	$(CONTAINER_TOOL) push $(IMG)
+
+.PHONY: docker-buildx
+docker-buildx: ## Build and push the image IMG for all PLATFORMS.
+	sed 's/^FROM \($${BUILDER_IMAGE}\)/FROM --platform=$$BUILDPLATFORM \1/' Dockerfile | \
+		$(CONTAINER_TOOL) buildx build --platform $(PLATFORMS) --build-arg VERSION=$(VERSION) --push -t $(IMG) -f - .
+
+.PHONY: build-installer
+build-installer: manifests generate ## Write everything that installs the operator to dist/install.yaml.
+	@mkdir -p dist
+	@hack/render $(IMG) >dist/install.yaml.partial
+	@mv dist/install.yaml.partial dist/install.yaml
+	@echo "Wrote dist/install.yaml for the image $(IMG)"
+
+##@ Deployment (to the cluster of the current kubeconfig)
+
+# Whether undeploy and uninstall make nothing of what is not there.
+ignore-not-found ?= false
+
+.PHONY: install
+install: manifests ## Install the CRDs.
+	$(KUSTOMIZE) build config/crd | $(KUBECTL) apply --server-side -f -
+
+.PHONY: uninstall
+uninstall: manifests ## Remove the CRDs, and with them every object of theirs.
+	$(KUSTOMIZE) build config/crd | $(KUBECTL) delete --ignore-not-found=$(ignore-not-found) -f -
+
+.PHONY: deploy
+deploy: manifests ## Install CRDs and the operator with the image IMG.
+	hack/render $(IMG) | $(KUBECTL) apply --server-side -f -
+
+.PHONY: undeploy
+undeploy: ## Remove the operator and the CRDs.
+	hack/render $(IMG) | $(KUBECTL) delete --ignore-not-found=$(ignore-not-found) -f -
+
+##@ Housekeeping
+
+.PHONY: clean
+clean: ## Remove what was built, but for tools and test programs, which take minutes.
+	rm -rf dist bin/manager bin/controlplane-up bin/render
+
+.PHONY: distclean
+distclean: clean ## Remove tools and test programs as well.
+	rm -rf bin

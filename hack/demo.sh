@@ -1,0 +1,185 @@
+#!/usr/bin/env bash
+# Copyright The sandbox-operator Authors.
+# SPDX-License-Identifier: Apache-2.0
+#
+# Runs code in a sandbox that Kubernetes manages, on this machine: starts a control plane and the manager, applies
+# config/samples, shows the results, deletes all, and proves that nothing is left. `make demo` builds what is missing
+# and calls this.
+#
+#   KEEP=1       leaves everything running, and says how to go on by hand
+#   KUBECONFIG   uses this cluster instead of starting a control plane; the CRDs are installed there
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root"
+# Sockets of runsc live below this; their paths may have about a hundred characters.
+dir=$(mktemp -d "${TMPDIR:-/tmp}/sbx-demo.XXXXXX")
+kubectl=${KUBEBUILDER_ASSETS:?run this with make demo}/kubectl
+[[ -x $kubectl ]] || kubectl=kubectl
+own_cluster=${KUBECONFIG:-}
+pids=()
+step=starting
+if [[ -t 1 ]]; then bold=$'\e[1m' plain=$'\e[0m'; else bold='' plain=''; fi
+
+now() { date +%s%N; }
+since() { printf '%d.%d' $(((($(now) - $1) / 100000000) / 10)) $(((($(now) - $1) / 100000000) % 10)); }
+demo_began=$(now)
+step_began=$demo_began
+
+# begin NAME starts a step, done_with ends it with its time.
+begin() {
+	step=$1 step_began=$(now)
+	printf '\n%s== %s%s\n' "$bold" "$step" "$plain"
+}
+took() { printf '   (%s s)\n' "$(since "$step_began")"; }
+show() {
+	printf '%s$ %s%s\n' "$bold" "${*//$kubectl/kubectl}" "$plain"
+	"$@"
+}
+
+# fail says, last of all, what went wrong.
+fail() {
+	local code=$?
+	trap - ERR
+	[[ $code -ne 0 ]] || code=1
+	{
+		printf '\n'
+		if [[ -s $dir/manager.log ]]; then
+			printf 'The end of the log of the manager (%s):\n' "$dir/manager.log"
+			grep -v '"level":"info"' "$dir/manager.log" | tail -n 5 || true
+		fi
+		printf '\nThe demo failed at the step "%s": %s\n' "$step" "${1:-see above}"
+	} >&2
+	stop
+	exit "$code"
+}
+trap fail ERR
+
+stop() {
+	local pid
+	for pid in "${pids[@]}"; do
+		kill "$pid" 2>/dev/null || true
+		wait "$pid" 2>/dev/null || true
+	done
+}
+trap 'stop; exit 130' INT TERM
+
+# until_true SECONDS PID NAME COMMAND... waits for a condition that the process brings about. Where it ends instead, the last
+# line of its log says why.
+until_true() {
+	local deadline=$((SECONDS + $1)) pid=$2 name=$3
+	shift 3
+	until "$@" >/dev/null 2>&1; do
+		if [[ $SECONDS -ge $deadline ]] || ! kill -0 "$pid" 2>/dev/null; then
+			fail "the $name did not start (log: $dir/$name.log): $(tail -n 1 "$dir/$name.log")"
+		fi
+		sleep 0.1
+	done
+}
+
+check_machine() {
+	[[ $(uname -s) == Linux ]] || fail "sandboxes on this machine need Linux; this is $(uname -s)"
+	[[ $(id -u) == 0 ]] || fail "sandboxes on this machine need root: sudo make demo"
+	command -v python3 >/dev/null && [[ -x /usr/bin/python3 ]] && return
+	if command -v apt-get >/dev/null; then
+		echo "One of the samples is Python code, and this machine has no /usr/bin/python3: installing the package python3-minimal."
+		{ apt-get update && apt-get install -y --no-install-recommends python3-minimal; } >"$dir/apt.log" 2>&1 ||
+			fail "installing python3-minimal failed (log: $dir/apt.log); install python3 and try again"
+	else
+		fail "one of the samples is Python code: install python3 (to /usr/bin) and try again"
+	fi
+}
+
+start_control_plane() {
+	if [[ -n $own_cluster ]]; then
+		echo "Using the cluster of KUBECONFIG=$own_cluster"
+		"$kubectl" apply --server-side -f config/crd/bases
+		return
+	fi
+	bin/controlplane-up --kubeconfig "$dir/kubeconfig" --dir "$dir/controlplane" >"$dir/controlplane.log" 2>&1 &
+	pids+=($!)
+	until_true 60 "${pids[-1]}" controlplane test -f "$dir/kubeconfig"
+	export KUBECONFIG=$dir/kubeconfig
+	echo "kube-apiserver, etcd and kube-controller-manager run on 127.0.0.1."
+}
+
+start_manager() {
+	bin/manager --backends=local --local-root="$dir/local" --local-runsc="$SANDBOX_RUNSC" \
+		--health-probe-bind-address=127.0.0.1:0 --zap-devel=false >"$dir/manager.log" 2>&1 &
+	# The manager ends before the control plane does.
+	pids=($! "${pids[@]}")
+	until_true 30 "${pids[0]}" manager grep -q 'Starting workers' "$dir/manager.log"
+	echo "The manager runs, with the backend local (gVisor)."
+}
+
+# settled: nothing of ours is on the API server, no sandbox is at the provider, and no process of one is left.
+nothing_left() {
+	local left
+	left=$("$kubectl" get sandbox-operator --all-namespaces --output name 2>&1 | grep -v '^No resources found' || true)
+	[[ -z $left ]] || fail "objects are left: $left"
+	echo "objects of the operator:       none"
+	left=$(find "$dir/local/sandboxes" -mindepth 1 -maxdepth 1 2>/dev/null || true)
+	[[ -z $left ]] || fail "sandboxes are left at the provider: $left"
+	echo "sandboxes at the provider:     none"
+	left=$(pgrep --full -- "--root[= ]*$dir/local" || true)
+	[[ -z $left ]] || fail "processes of sandboxes are left: $left"
+	echo "processes of sandboxes:        none"
+}
+
+samples=config/samples
+
+begin "Start a control plane and the manager"
+check_machine
+start_control_plane
+start_manager
+took
+
+begin "Apply the samples: a provider, a Sandbox with a data file, a shell pipeline, Python code"
+show "$kubectl" apply -k "$samples"
+took
+
+begin "Wait for the results"
+show "$kubectl" wait --for=condition=Ready clustersandboxprovider/local sandboxes.sandboxes.run/demo --timeout=60s ||
+	fail "$("$kubectl" get sbx,csbxp -o jsonpath='{range .items[*]}{.kind} {.metadata.name}: {.status.conditions[?(@.type=="Ready")].message}{"\n"}{end}')"
+show "$kubectl" wait --for=condition=Finished sandboxexec/pipeline sandboxexec/python --timeout=60s ||
+	fail "$("$kubectl" get sbxe -o jsonpath='{range .items[*]}{.kind} {.metadata.name}: {.status.conditions[?(@.type=="Ready")].message}{"\n"}{end}')"
+took
+
+begin "Look at them"
+show "$kubectl" get clustersandboxproviders,sandboxes.sandboxes.run,sandboxexecs
+for exec in pipeline python; do
+	printf '\n'
+	show "$kubectl" get sandboxexec "$exec" -o 'jsonpath={.status.stdout.head}'
+	outcome=$("$kubectl" get sandboxexec "$exec" -o jsonpath='{.status.outcome}')
+	[[ $outcome == Succeeded ]] || fail "sandboxexec/$exec ended as $outcome: $("$kubectl" get sandboxexec "$exec" -o jsonpath='{.status.stderr.head}')"
+done
+took
+
+if [[ ${KEEP:-} == 1 ]]; then
+	cat <<END
+
+Everything is left running. Go on with:
+
+  export KUBECONFIG=$KUBECONFIG
+  alias kubectl=$kubectl
+  kubectl get sandbox-operator
+  kubectl describe sbx demo
+  kubectl explain sandboxexec.spec
+
+End it with:
+
+  kubectl delete -k $samples; kill ${pids[*]}; rm -rf $dir
+END
+	trap - ERR INT TERM
+	disown -a
+	exit 0
+fi
+
+begin "Delete all"
+show "$kubectl" delete -k "$samples" --timeout=60s
+nothing_left
+took
+
+stop
+rm -rf "$dir"
+printf '\n%sDone in %s s.%s\n' "$bold" "$(since "$demo_began")" "$plain"
