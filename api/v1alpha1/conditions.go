@@ -13,6 +13,8 @@ const (
 	ConditionStalled = "Stalled"
 	// ConditionDeleting on a Sandbox: why its deletion has not ended yet.
 	ConditionDeleting = "Deleting"
+	// ConditionFilesWritten on a Sandbox with spec.files: all of them are in the remote.
+	ConditionFilesWritten = "FilesWritten"
 	// ConditionStarted on a SandboxExec: from here on its command may have run.
 	ConditionStarted = "Started"
 	// ConditionComplete on a SandboxExec: the command ended with exit code 0.
@@ -57,12 +59,22 @@ const (
 	ReasonReferenceNotFound = "ReferenceNotFound"
 )
 
+// Reasons of a provider's conditions.
+const (
+	// ReasonInUse: it is being deleted, and kept until the sandboxes that it has are destroyed.
+	ReasonInUse = "InUse"
+)
+
 // Reasons of a Sandbox's conditions.
 const (
 	// ReasonCreating: the remote is being made.
 	ReasonCreating = "Creating"
 	// ReasonWritingFiles: the remote runs; spec.files are being written.
 	ReasonWritingFiles = "WritingFiles"
+	// ReasonFilesWritten: spec.files are in the remote.
+	ReasonFilesWritten = "FilesWritten"
+	// ReasonFileFailed: a file of spec.files could not be written.
+	ReasonFileFailed = "FileFailed"
 	// ReasonRemoteGone: the provider says that the remote does not exist any more.
 	ReasonRemoteGone = "RemoteGone"
 	// ReasonRemoteStopped: the remote exists, but its processes ended by themselves.

@@ -10,13 +10,13 @@ import (
 
 // SandboxSpec is what a Sandbox shall be. All but deletionPolicy is immutable: delete the Sandbox and apply another.
 //
-// +kubebuilder:validation:XValidation:rule="self.?providerRef == oldSelf.?providerRef",message="providerRef is immutable: delete this Sandbox and create another with the provider that you want"
-// +kubebuilder:validation:XValidation:rule="self.?source == oldSelf.?source",message="source is immutable: delete this Sandbox and create another from the source that you want"
-// +kubebuilder:validation:XValidation:rule="self.?resources == oldSelf.?resources",message="resources are immutable: delete this Sandbox and create another with the resources that you want"
-// +kubebuilder:validation:XValidation:rule="self.?env == oldSelf.?env",message="env is immutable: set what changes in the SandboxExec, or create another Sandbox"
-// +kubebuilder:validation:XValidation:rule="self.?envFrom == oldSelf.?envFrom",message="envFrom is immutable: set what changes in the SandboxExec, or create another Sandbox"
-// +kubebuilder:validation:XValidation:rule="self.?files == oldSelf.?files",message="files are immutable: they are written once, before the Sandbox is Ready; create another Sandbox to write others"
-// +kubebuilder:validation:XValidation:rule="self.?workingDir == oldSelf.?workingDir",message="workingDir is immutable: set it in the SandboxExec, or create another Sandbox"
+// +kubebuilder:validation:XValidation:rule="has(self.providerRef) == has(oldSelf.providerRef) && (!has(self.providerRef) || self.providerRef == oldSelf.providerRef)",message="providerRef is immutable: delete this Sandbox and create another with the provider that you want"
+// +kubebuilder:validation:XValidation:rule="has(self.source) == has(oldSelf.source) && (!has(self.source) || self.source == oldSelf.source)",message="source is immutable: delete this Sandbox and create another from the source that you want"
+// +kubebuilder:validation:XValidation:rule="has(self.resources) == has(oldSelf.resources) && (!has(self.resources) || self.resources == oldSelf.resources)",message="resources are immutable: delete this Sandbox and create another with the resources that you want"
+// +kubebuilder:validation:XValidation:rule="has(self.env) == has(oldSelf.env) && (!has(self.env) || self.env == oldSelf.env)",message="env is immutable: set what changes in the SandboxExec, or create another Sandbox"
+// +kubebuilder:validation:XValidation:rule="has(self.envFrom) == has(oldSelf.envFrom) && (!has(self.envFrom) || self.envFrom == oldSelf.envFrom)",message="envFrom is immutable: set what changes in the SandboxExec, or create another Sandbox"
+// +kubebuilder:validation:XValidation:rule="has(self.files) == has(oldSelf.files) && (!has(self.files) || self.files == oldSelf.files)",message="files are immutable: they are written once, before the Sandbox is Ready; create another Sandbox to write others"
+// +kubebuilder:validation:XValidation:rule="has(self.workingDir) == has(oldSelf.workingDir) && (!has(self.workingDir) || self.workingDir == oldSelf.workingDir)",message="workingDir is immutable: set it in the SandboxExec, or create another Sandbox"
 type SandboxSpec struct {
 	// providerRef names the provider. Without it, the default provider is used: one with the annotation
 	// sandboxes.run/is-default-provider: "true", of this namespace before the cluster's.

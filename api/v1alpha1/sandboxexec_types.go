@@ -12,16 +12,16 @@ import (
 //
 // +kubebuilder:validation:XValidation:rule="has(self.command) != has(self.code)",message="set exactly one of command (a program with its arguments) and code (a language with its source)"
 // +kubebuilder:validation:XValidation:rule="self.sandboxRef == oldSelf.sandboxRef",message="sandboxRef is immutable: create another SandboxExec to run in another Sandbox"
-// +kubebuilder:validation:XValidation:rule="self.?command == oldSelf.?command",message="command is immutable: create another SandboxExec to run another command"
-// +kubebuilder:validation:XValidation:rule="self.?code == oldSelf.?code",message="code is immutable: create another SandboxExec to run other code"
-// +kubebuilder:validation:XValidation:rule="self.?workingDir == oldSelf.?workingDir",message="workingDir is immutable: create another SandboxExec"
-// +kubebuilder:validation:XValidation:rule="self.?env == oldSelf.?env",message="env is immutable: create another SandboxExec"
-// +kubebuilder:validation:XValidation:rule="self.?envFrom == oldSelf.?envFrom",message="envFrom is immutable: create another SandboxExec"
-// +kubebuilder:validation:XValidation:rule="self.?stdin == oldSelf.?stdin",message="stdin is immutable: create another SandboxExec"
-// +kubebuilder:validation:XValidation:rule="self.?timeoutSeconds == oldSelf.?timeoutSeconds",message="timeoutSeconds is immutable: set desiredState to Cancelled to end the command earlier"
-// +kubebuilder:validation:XValidation:rule="self.?startDeadlineSeconds == oldSelf.?startDeadlineSeconds",message="startDeadlineSeconds is immutable: set desiredState to Cancelled to stop waiting"
-// +kubebuilder:validation:XValidation:rule="self.?streams == oldSelf.?streams",message="streams is immutable: create another SandboxExec"
-// +kubebuilder:validation:XValidation:rule="oldSelf.?desiredState != optional.of('Cancelled') || self.?desiredState == optional.of('Cancelled')",message="desiredState Cancelled can't be taken back: create another SandboxExec to run it again"
+// +kubebuilder:validation:XValidation:rule="has(self.command) == has(oldSelf.command) && (!has(self.command) || self.command == oldSelf.command)",message="command is immutable: create another SandboxExec to run another command"
+// +kubebuilder:validation:XValidation:rule="has(self.code) == has(oldSelf.code) && (!has(self.code) || self.code == oldSelf.code)",message="code is immutable: create another SandboxExec to run other code"
+// +kubebuilder:validation:XValidation:rule="has(self.workingDir) == has(oldSelf.workingDir) && (!has(self.workingDir) || self.workingDir == oldSelf.workingDir)",message="workingDir is immutable: create another SandboxExec"
+// +kubebuilder:validation:XValidation:rule="has(self.env) == has(oldSelf.env) && (!has(self.env) || self.env == oldSelf.env)",message="env is immutable: create another SandboxExec"
+// +kubebuilder:validation:XValidation:rule="has(self.envFrom) == has(oldSelf.envFrom) && (!has(self.envFrom) || self.envFrom == oldSelf.envFrom)",message="envFrom is immutable: create another SandboxExec"
+// +kubebuilder:validation:XValidation:rule="has(self.stdin) == has(oldSelf.stdin) && (!has(self.stdin) || self.stdin == oldSelf.stdin)",message="stdin is immutable: create another SandboxExec"
+// +kubebuilder:validation:XValidation:rule="has(self.timeoutSeconds) == has(oldSelf.timeoutSeconds) && (!has(self.timeoutSeconds) || self.timeoutSeconds == oldSelf.timeoutSeconds)",message="timeoutSeconds is immutable: set desiredState to Cancelled to end the command earlier"
+// +kubebuilder:validation:XValidation:rule="has(self.startDeadlineSeconds) == has(oldSelf.startDeadlineSeconds) && (!has(self.startDeadlineSeconds) || self.startDeadlineSeconds == oldSelf.startDeadlineSeconds)",message="startDeadlineSeconds is immutable: set desiredState to Cancelled to stop waiting"
+// +kubebuilder:validation:XValidation:rule="has(self.streams) == has(oldSelf.streams) && (!has(self.streams) || self.streams == oldSelf.streams)",message="streams is immutable: create another SandboxExec"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.desiredState) || oldSelf.desiredState != 'Cancelled' || (has(self.desiredState) && self.desiredState == 'Cancelled')",message="desiredState Cancelled can't be taken back: create another SandboxExec to run it again"
 type SandboxExecSpec struct {
 	// sandboxRef names the Sandbox of this namespace in which to run. The run waits until it is Ready.
 	// +required
@@ -196,7 +196,7 @@ const (
 )
 
 // StreamRetention says whether the whole of a stream is in status.
-// +kubebuilder:validation:Enum=Complete;Truncated;Dropped
+// +kubebuilder:validation:Enum=Complete;Truncated;Dropped;Withheld
 type StreamRetention string
 
 // The retentions of a stream.
@@ -207,6 +207,9 @@ const (
 	RetentionTruncated StreamRetention = "Truncated"
 	// RetentionDropped: nothing of it was kept, because the API server refused the result with it.
 	RetentionDropped StreamRetention = "Dropped"
+	// RetentionWithheld: nothing of it was kept, because the Secrets that the command was given have changed since, so that
+	// their old values could not be taken out.
+	RetentionWithheld StreamRetention = "Withheld"
 )
 
 // StreamEncoding says whether a stream was text.

@@ -9,8 +9,8 @@
 // back to RunCommand where it has not. Callers therefore never ask what a backend can do before they use it.
 //
 // backends.go holds the contract, errors.go the typed errors, mark.go what is written on every remote, registry.go how
-// backends are found by name, parameters.go the strict decoding of free-form options, files.go the file operations with
-// their fall-backs, and shell.go the pieces of POSIX shell that more than one place needs.
+// backends are found by name, parameters.go the strict decoding of free-form options, files.go the file operations,
+// filecommands.go their fall-backs, and shell.go the pieces of POSIX shell that more than one place needs.
 package backends
 
 import (
@@ -160,11 +160,13 @@ type Filter struct {
 type Command struct {
 	// Argv is the program and its arguments; never a shell line. It is never empty.
 	Argv []string
-	// WorkingDir is absolute; empty means the remote's own.
+	// WorkingDir is absolute; empty means the remote's own. One that does not exist gives Invalid or a command that failed:
+	// the program never runs elsewhere.
 	WorkingDir string
 	// Env is added to the remote's own environment.
 	Env map[string]string
-	// User runs the command as this user of the remote; empty means the remote's own.
+	// User runs the command as this user of the remote; empty means the remote's own. An unknown one gives Invalid,
+	// Unsupported or a command that failed: the program never runs as another.
 	User string
 	// Stdin is given to the command, then end of file. Nil and empty both mean an immediate end of file.
 	Stdin []byte

@@ -79,8 +79,14 @@ func (e *Error) Is(target error) bool {
 	return ok && code == e.Code
 }
 
-// Unwrap returns the cause.
-func (e *Error) Unwrap() error { return e.Err }
+// Unwrap returns the cause, unless that is an *Error as well: errors.Is would find its code beside this one's, and take an
+// Unavailable that was caused by somebody's NotFound for the proof that a remote is gone.
+func (e *Error) Unwrap() error {
+	if _, ok := errors.AsType[*Error](e.Err); ok {
+		return nil
+	}
+	return e.Err
+}
 
 // Errorf makes an [*Error]. A %w in the format becomes its cause.
 func Errorf(code Code, backend, operation, format string, args ...any) *Error {
@@ -97,8 +103,7 @@ func CodeOf(err error) Code {
 	if err == nil {
 		return ""
 	}
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Code
 	}
 	return Ambiguous
@@ -106,8 +111,7 @@ func CodeOf(err error) Code {
 
 // RetryAfter returns the delay that the provider asked for, or 0.
 func RetryAfter(err error) time.Duration {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.RetryAfter
 	}
 	return 0

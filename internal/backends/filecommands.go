@@ -273,8 +273,7 @@ func toolError(result Result) error {
 
 // makingError says of a path below something that is no directory that this exists, as [FileWriter] has it.
 func makingError(err error) error {
-	var pathErr *fs.PathError
-	if errors.As(err, &pathErr) && pathErr.Err == errNotDir {
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok && errors.Is(pathErr.Err, errNotDir) {
 		pathErr.Err = fs.ErrExist
 	}
 	return err

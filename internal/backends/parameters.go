@@ -8,8 +8,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
-	"sort"
+	"slices"
 	"strings"
 )
 
@@ -33,9 +34,9 @@ func DecodeParameters[T any](raw []byte) (T, error) {
 		}
 	}
 	if err := json.Unmarshal(raw, &options); err != nil {
-		var wrongType *json.UnmarshalTypeError
-		if errors.As(err, &wrongType) {
-			return options, fmt.Errorf("parameter %q must be a %s, not a %s", wrongType.Field, wrongType.Type, wrongType.Value)
+		if wrongType, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			return options, fmt.Errorf("parameter %q must be %s (got: %s)",
+				wrongType.Field, describeType(wrongType.Type), Bounded(wrongType.Value, 64))
 		}
 		return options, fmt.Errorf("parameters: %w", err)
 	}
@@ -44,9 +45,8 @@ func DecodeParameters[T any](raw []byte) (T, error) {
 
 func parameterNames[T any]() map[string]struct{} {
 	names := map[string]struct{}{}
-	t := reflect.TypeFor[T]()
-	for i := range t.NumField() {
-		if name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); name != "" && name != "-" {
+	for field := range reflect.TypeFor[T]().Fields() {
+		if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "" && name != "-" {
 			names[name] = struct{}{}
 		}
 	}
@@ -61,10 +61,23 @@ func knownParameters(known map[string]struct{}) string {
 }
 
 func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for key := range m {
-		keys = append(keys, key)
+	return slices.Sorted(maps.Keys(m))
+}
+
+// describeType says what to write in JSON or YAML for a Go type.
+func describeType(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.String:
+		return "a string"
+	case reflect.Slice, reflect.Array:
+		return "a list"
+	case reflect.Map, reflect.Struct:
+		return "an object"
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	default:
+		return "an integer"
 	}
-	sort.Strings(keys)
-	return keys
 }

@@ -31,6 +31,8 @@ type Registration struct {
 	// CreateDeadline bounds one Create; VisibilityDelay is how long after its end a remote may still be missing from List
 	// and FindByName. Together they are the time after which a create that left no trace certainly had no effect.
 	CreateDeadline, VisibilityDelay time.Duration
+	// Concurrency is how many calls to one account may be under way at once; 0 = the default (64).
+	Concurrency uint
 	// Flags adds the backend's own command line flags, where it has any. It is called once, before New.
 	Flags func(flags *flag.FlagSet)
 	// New builds the backend for one provider object. It checks the configuration (code Invalid), but makes no call.

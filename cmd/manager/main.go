@@ -1,0 +1,170 @@
+// Copyright The sandbox-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Command manager is the operator: it reads flags, wires the reconcilers to a controller-runtime manager, and runs it.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	_ "k8s.io/client-go/plugin/pkg/client/auth" // kubeconfigs of every kind, for `make run`
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
+	"github.com/sandbox-operator/sandbox-operator/internal/backends"
+	"github.com/sandbox-operator/sandbox-operator/internal/backends/all"
+	"github.com/sandbox-operator/sandbox-operator/internal/controller"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+// settings are what the flags say.
+type settings struct {
+	metricsAddress, probeAddress string
+	secureMetrics                bool
+	leaderElect                  bool
+	installation, namespace      string
+	backends                     string
+	workers                      int
+	period, deletionDeadline     time.Duration
+	printVersion                 bool
+	zap                          zap.Options
+}
+
+func main() {
+	registry := all.Registry()
+	s := flags(registry)
+	if s.printVersion {
+		fmt.Println(version)
+		return
+	}
+	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&s.zap)))
+	if err := run(ctrl.SetupSignalHandler(), s, registry); err != nil {
+		ctrl.Log.Error(err, "The manager ends with an error")
+		os.Exit(1)
+	}
+}
+
+func flags(registry *backends.Registry) *settings {
+	s := &settings{}
+	f := flag.CommandLine
+	f.StringVar(&s.metricsAddress, "metrics-bind-address", "0", "Address of the metrics endpoint, such as :8443; 0 = none.")
+	f.BoolVar(&s.secureMetrics, "metrics-secure", true, "Serve metrics over HTTPS, to those who may read /metrics only.")
+	f.StringVar(&s.probeAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz; 0 = none.")
+	f.BoolVar(&s.leaderElect, "leader-elect", false, "Elect a leader, so that only one of several replicas is active.")
+	f.StringVar(&s.installation, "installation-id", "", "ID in the mark of every sandbox. Default: the UID of the namespace kube-system. "+
+		"A cluster that was restored or cloned elsewhere must set another.")
+	f.StringVar(&s.namespace, "namespace", defaultNamespace(), "The operator's own namespace, where the Secrets of ClusterSandboxProviders are. "+
+		"Default: $POD_NAMESPACE, or sandbox-operator-system.")
+	f.StringVar(&s.backends, "backends", "", "The backends that can be used, separated by commas. Default: all but those that give access to "+
+		"the operator's own machine (local).")
+	f.IntVar(&s.workers, "workers", controller.DefaultWorkers, "How many objects of a kind are worked on at once.")
+	f.DurationVar(&s.period, "provider-period", controller.DefaultPeriod, "How often each provider is called to see that it works and what became of its sandboxes.")
+	f.DurationVar(&s.deletionDeadline, "deletion-deadline", controller.DefaultDeletionDeadline,
+		"How long a sandbox that can't be destroyed at its provider keeps its object.")
+	f.BoolVar(&s.printVersion, "version", false, "Print the version and end.")
+	registry.AddFlags(f)
+	s.zap.BindFlags(f)
+	flag.Parse()
+	return s
+}
+
+func defaultNamespace() string {
+	if namespace := os.Getenv("POD_NAMESPACE"); namespace != "" {
+		return namespace
+	}
+	return "sandbox-operator-system"
+}
+
+func run(ctx context.Context, s *settings, registry *backends.Registry) error {
+	if flag.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
+	}
+	if s.backends != "" {
+		if err := registry.Enable(strings.Split(s.backends, ",")...); err != nil {
+			return fmt.Errorf("--backends: %w", err)
+		}
+	}
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("finding the cluster: %w", err)
+	}
+	// The API server's own fairness bounds the operator better than a fixed rate.
+	config.QPS = -1
+	mgr, err := newManager(config, s)
+	if err != nil {
+		return err
+	}
+	if s.installation == "" {
+		if s.installation, err = installationID(ctx, mgr.GetAPIReader()); err != nil {
+			return err
+		}
+	}
+	err = controller.Setup(mgr, controller.Options{
+		Registry: registry, Installation: s.installation, Namespace: s.namespace,
+		Workers: s.workers, Period: s.period, DeletionDeadline: s.deletionDeadline,
+	})
+	if err != nil {
+		return err
+	}
+	ctrl.Log.Info("Starting", "version", version, "installation", s.installation, "namespace", s.namespace)
+	return mgr.Start(ctx)
+}
+
+func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
+	scheme := runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	utilruntime.Must(v1alpha1.AddToScheme(scheme))
+	metrics := metricsserver.Options{BindAddress: s.metricsAddress, SecureServing: s.secureMetrics}
+	if s.secureMetrics {
+		metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
+	}
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme:                        scheme,
+		Metrics:                       metrics,
+		HealthProbeBindAddress:        s.probeAddress,
+		LeaderElection:                s.leaderElect,
+		LeaderElectionID:              "manager.sandboxes.run",
+		LeaderElectionNamespace:       s.namespace,
+		LeaderElectionReleaseOnCancel: true,
+		Cache:                         cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
+		Client: client.Options{Cache: &client.CacheOptions{
+			// Secrets and ConfigMaps are read when they are used, and kept nowhere.
+			DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}},
+			// A pass acts only on a cache that has seen this process's own writes.
+			EnableReadYourWritesConsistency: ptr.To(true),
+		}},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making the manager: %w", err)
+	}
+	return mgr, errors.Join(mgr.AddHealthzCheck("healthz", healthz.Ping), mgr.AddReadyzCheck("readyz", healthz.Ping))
+}
+
+// installationID is the UID of the namespace kube-system, which stands for the cluster.
+func installationID(ctx context.Context, reader client.Reader) (string, error) {
+	var namespace corev1.Namespace
+	if err := reader.Get(ctx, client.ObjectKey{Name: "kube-system"}, &namespace); err != nil {
+		return "", fmt.Errorf("reading the namespace kube-system for the installation ID (or set --installation-id): %w", err)
+	}
+	return string(namespace.UID), nil
+}

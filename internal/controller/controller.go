@@ -1,0 +1,110 @@
+// Copyright The sandbox-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package controller has one reconciler a kind. Each pass observes (facts into one struct), decides (a pure function from
+// facts to an action), acts (at most one effect on the provider's side at a time) and records (one status write).
+//
+// For each kind, NAME_controller.go wires and observes, NAME_decide.go decides, NAME_act.go acts, and NAME_status.go says
+// what stands in the status. journal.go is what is written before a remote is made, references.go reads what specs refer
+// to, redact.go keeps Secrets out of stored output, patch.go has the writes, and wake.go lets one reconciler wake another.
+package controller
+
+import (
+	"fmt"
+	"time"
+
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/sandbox-operator/sandbox-operator/internal/backends"
+	"github.com/sandbox-operator/sandbox-operator/internal/provider"
+)
+
+// Options are what the reconcilers need to know.
+type Options struct {
+	// Registry has the backends.
+	Registry *backends.Registry
+	// Installation is the installation ID, part of the mark on every remote.
+	Installation string
+	// Namespace is the operator's own, where the Secrets of cluster providers live.
+	Namespace string
+	// Workers is how many objects of a kind are worked on at once; 0 = DefaultWorkers.
+	Workers int
+	// Period is how often each provider is called to see that it works and what became of its remotes; 0 = DefaultPeriod.
+	Period time.Duration
+	// DeletionDeadline is how long a remote that can't be destroyed keeps its object; 0 = DefaultDeletionDeadline.
+	DeletionDeadline time.Duration
+}
+
+// Defaults of Options.
+const (
+	DefaultWorkers          = 128
+	DefaultPeriod           = time.Minute
+	DefaultDeletionDeadline = 15 * time.Minute
+)
+
+// shared is what all reconcilers have.
+type shared struct {
+	// client reads from the cache, which has seen this process's own writes, and writes.
+	client client.Client
+	// live reads from the API server.
+	live     client.Reader
+	recorder events.EventRecorder
+	clock    clock.Clock
+	finder   provider.Finder
+	doors    *provider.Doors
+	wakes    *wakes
+	options  Options
+}
+
+// Setup adds all reconcilers to the manager. The manager's client must read its own writes
+// (client.CacheOptions.EnableReadYourWritesConsistency).
+func Setup(mgr ctrl.Manager, options Options) error {
+	options.setDefaults()
+	s := &shared{
+		client:   mgr.GetClient(),
+		live:     mgr.GetAPIReader(),
+		recorder: mgr.GetEventRecorder("sandbox-operator"),
+		clock:    clock.RealClock{},
+		finder:   provider.Finder{Reader: mgr.GetClient()},
+		doors:    &provider.Doors{Registry: options.Registry, Secrets: mgr.GetAPIReader(), Namespace: options.Namespace},
+		wakes:    newWakes(),
+		options:  options,
+	}
+	if err := s.setupSandbox(mgr); err != nil {
+		return fmt.Errorf("setting up the Sandbox controller: %w", err)
+	}
+	if err := s.setupExec(mgr); err != nil {
+		return fmt.Errorf("setting up the SandboxExec controller: %w", err)
+	}
+	if err := s.setupProviders(mgr); err != nil {
+		return fmt.Errorf("setting up the provider controllers: %w", err)
+	}
+	return nil
+}
+
+func (o *Options) setDefaults() {
+	if o.Workers == 0 {
+		o.Workers = DefaultWorkers
+	}
+	if o.Period == 0 {
+		o.Period = DefaultPeriod
+	}
+	if o.DeletionDeadline == 0 {
+		o.DeletionDeadline = DefaultDeletionDeadline
+	}
+}
+
+// controllerOptions are those of one controller: failures of one object back off from 100 ms to a minute.
+func (s *shared) controllerOptions() controller.Options {
+	return controller.Options{
+		MaxConcurrentReconciles: s.options.Workers,
+		RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](
+			100*time.Millisecond, time.Minute),
+	}
+}

@@ -1,0 +1,250 @@
+// Copyright The sandbox-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
+)
+
+// +kubebuilder:rbac:groups=sandboxes.run,resources=sandboxexecs,verbs=get;list;watch;patch;delete
+// +kubebuilder:rbac:groups=sandboxes.run,resources=sandboxexecs/status,verbs=patch
+// +kubebuilder:rbac:groups=sandboxes.run,resources=sandboxexecs/finalizers,verbs=update
+
+const (
+	defaultTimeoutSeconds       = 300
+	defaultStartDeadlineSeconds = 900
+	// bySandbox indexes SandboxExecs by the name of their Sandbox.
+	bySandbox = "spec.sandboxRef.name"
+)
+
+// execReconciler runs each SandboxExec once.
+type execReconciler struct {
+	*shared
+	// doubts remembers runs whose watching process was once seen dead: the second look decides.
+	doubts *doubts
+}
+
+// execPass carries what one pass over one SandboxExec needs.
+type execPass struct {
+	*execReconciler
+	// exec is a copy that the pass may change; before is how it was read.
+	exec, before *v1alpha1.SandboxExec
+	// sandbox is the Sandbox of the name that the spec says; nil = there is none.
+	sandbox *v1alpha1.Sandbox
+	now     time.Time
+}
+
+func (s *shared) setupExec(mgr ctrl.Manager) error {
+	r := &execReconciler{shared: s, doubts: newDoubts()}
+	index := func(o client.Object) []string {
+		exec, ok := o.(*v1alpha1.SandboxExec)
+		if !ok || exec.Status.Outcome != "" {
+			return nil
+		}
+		return []string{exec.Spec.SandboxRef.Name}
+	}
+	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.SandboxExec{}, bySandbox, index); err != nil {
+		return fmt.Errorf("indexing SandboxExecs by Sandbox: %w", err)
+	}
+	changed := predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, deletionStarted())
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("sandboxexec").
+		For(&v1alpha1.SandboxExec{}, builder.WithPredicates(changed)).
+		Watches(&v1alpha1.Sandbox{}, handler.EnqueueRequestsFromMapFunc(r.runsIn), builder.WithPredicates(remoteChanged())).
+		WithOptions(s.controllerOptions()).
+		Complete(r)
+}
+
+// Reconcile makes one pass over one SandboxExec.
+func (r *execReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	var before v1alpha1.SandboxExec
+	if err := r.client.Get(ctx, request.NamespacedName, &before); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	p := &execPass{execReconciler: r, before: &before, exec: before.DeepCopy(), now: r.clock.Now()}
+	if before.Status.Outcome == "" {
+		if err := p.observeSandbox(ctx); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	return p.do(ctx, decideExec(p.facts()))
+}
+
+func (p *execPass) observeSandbox(ctx context.Context) error {
+	var sandbox v1alpha1.Sandbox
+	key := types.NamespacedName{Namespace: p.exec.Namespace, Name: p.exec.Spec.SandboxRef.Name}
+	err := p.client.Get(ctx, key, &sandbox)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading Sandbox %q: %w", key.Name, err)
+	}
+	p.sandbox = &sandbox
+	return nil
+}
+
+func (p *execPass) facts() execFacts {
+	status := &p.exec.Status
+	f := execFacts{
+		now:           p.now,
+		deleting:      p.exec.DeletionTimestamp != nil,
+		finished:      status.Outcome != "",
+		started:       status.StartTime != nil,
+		seen:          controllerutil.ContainsFinalizer(p.exec, v1alpha1.ExecFinalizer),
+		cancelled:     p.exec.Spec.DesiredState == v1alpha1.ExecCancelled,
+		startDeadline: p.startDeadline(),
+		sandboxReady:  p.sandboxReady(),
+		sameSandbox:   p.sameSandbox(),
+	}
+	if ttl := p.exec.Spec.TTLSecondsAfterFinished; ttl != nil && status.CompletionTime != nil {
+		f.expiresAt = status.CompletionTime.Add(time.Duration(*ttl) * time.Second)
+	}
+	return f
+}
+
+func (p *execPass) startDeadline() time.Time {
+	seconds := int32(defaultStartDeadlineSeconds)
+	if p.exec.Spec.StartDeadlineSeconds != nil {
+		seconds = *p.exec.Spec.StartDeadlineSeconds
+	}
+	return p.exec.CreationTimestamp.Add(time.Duration(seconds) * time.Second)
+}
+
+func (p *execPass) sandboxReady() bool {
+	return p.sandbox != nil && p.sandbox.DeletionTimestamp == nil && p.sandbox.Status.SandboxID != "" &&
+		meta.IsStatusConditionTrue(p.sandbox.Status.Conditions, v1alpha1.ConditionReady)
+}
+
+// sameSandbox says that the journal's identities still hold.
+func (p *execPass) sameSandbox() bool {
+	if p.sandbox == nil || p.sandbox.DeletionTimestamp != nil {
+		return false
+	}
+	is, was := &p.sandbox.Status, &p.exec.Status
+	return string(p.sandbox.UID) == was.SandboxUID && is.SandboxID == was.SandboxID && is.Incarnation == was.Incarnation &&
+		is.State != v1alpha1.SandboxGone && is.State != v1alpha1.SandboxStopped
+}
+
+func (p *execPass) do(ctx context.Context, action execAction) (ctrl.Result, error) {
+	switch action {
+	case execExpire:
+		return p.expire(ctx)
+	case execLetGo:
+		return p.letGo(ctx)
+	case execKill:
+		return p.kill(ctx)
+	case execNeverStarted:
+		return p.neverStarted(ctx)
+	case execGiveUp:
+		return p.giveUp(ctx)
+	case execWait:
+		return p.wait(ctx)
+	case execStart:
+		return p.start(ctx)
+	case execStartAgain:
+		return p.startAgain(ctx)
+	case execPrevent:
+		return p.prevent(ctx)
+	case execLook:
+		return p.look(ctx)
+	case execCancel:
+		return p.cancel(ctx)
+	case execSandboxLost:
+		return p.sandboxLost(ctx)
+	default:
+		return ctrl.Result{}, nil
+	}
+}
+
+// record writes the status where it changed.
+func (p *execPass) record(ctx context.Context) error {
+	p.exec.Status.ObservedGeneration = p.exec.Generation
+	if equality.Semantic.DeepEqual(&p.before.Status, &p.exec.Status) {
+		return nil
+	}
+	if err := p.client.Status().Patch(ctx, p.exec, locked(p.before)); err != nil {
+		return fmt.Errorf("writing status: %w", err)
+	}
+	p.before = p.exec.DeepCopy()
+	return nil
+}
+
+// runsIn maps a Sandbox to the runs in it that are not finished.
+func (r *execReconciler) runsIn(ctx context.Context, sandbox client.Object) []reconcile.Request {
+	var execs v1alpha1.SandboxExecList
+	err := r.client.List(ctx, &execs, client.InNamespace(sandbox.GetNamespace()), client.MatchingFields{bySandbox: sandbox.GetName()})
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Listing the runs of a sandbox failed")
+		return nil
+	}
+	requests := make([]reconcile.Request, 0, len(execs.Items))
+	for i := range execs.Items {
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&execs.Items[i])})
+	}
+	return requests
+}
+
+// remoteChanged lets a Sandbox's event through when runs in it may start, or can't go on.
+func remoteChanged() predicate.Predicate {
+	return predicate.Funcs{
+		UpdateFunc: func(e updateEvent) bool {
+			before, ok := e.ObjectOld.(*v1alpha1.Sandbox)
+			after, okAfter := e.ObjectNew.(*v1alpha1.Sandbox)
+			if !ok || !okAfter {
+				return true
+			}
+			return before.Status.SandboxID != after.Status.SandboxID || before.Status.State != after.Status.State ||
+				before.UID != after.UID || before.DeletionTimestamp.IsZero() != after.DeletionTimestamp.IsZero() ||
+				!equality.Semantic.DeepEqual(meta.FindStatusCondition(before.Status.Conditions, v1alpha1.ConditionReady),
+					meta.FindStatusCondition(after.Status.Conditions, v1alpha1.ConditionReady))
+		},
+	}
+}
+
+// doubts remembers since when the watching process of a run looks dead.
+type doubts struct {
+	mutex sync.Mutex
+	since map[types.UID]time.Time
+}
+
+func newDoubts() *doubts { return &doubts{since: map[types.UID]time.Time{}} }
+
+// confirmed says that this is not the first look that saw it dead, and that the first was long enough ago.
+func (d *doubts) confirmed(uid types.UID, now time.Time) bool {
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	since, ok := d.since[uid]
+	if !ok {
+		d.since[uid] = now
+		return false
+	}
+	return now.Sub(since) >= doubtTime
+}
+
+func (d *doubts) clear(uid types.UID) {
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	delete(d.since, uid)
+}
+
+// doubtTime is how long after the first look that saw the watching process dead the second one is believed.
+const doubtTime = time.Second

@@ -1,0 +1,121 @@
+// Copyright The sandbox-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"time"
+)
+
+// execFacts is what one pass knows of a SandboxExec before it decides.
+type execFacts struct {
+	now time.Time
+	// deleting says that deletion was asked for.
+	deleting bool
+	// finished says that there is an outcome.
+	finished bool
+	// expiresAt is when a finished run is to be deleted; zero = never.
+	expiresAt time.Time
+	// started says that the command may have run: the journal is in the status.
+	started bool
+	// seen says that its start was seen to have happened: our finalizer is on the object.
+	seen bool
+	// cancelled says that desiredState is Cancelled.
+	cancelled bool
+	// startDeadline is when the start is given up.
+	startDeadline time.Time
+	// sandboxReady says that the Sandbox can run commands now.
+	sandboxReady bool
+	// sameSandbox says that the Sandbox in which it was started is still there, with the same remote.
+	sameSandbox bool
+}
+
+// execAction is what a pass does.
+type execAction string
+
+const (
+	// execRest: nothing is to be done.
+	execRest execAction = "rest"
+	// execExpire: delete the object, now or when its time has come.
+	execExpire execAction = "expire"
+	// execLetGo: take our finalizer off.
+	execLetGo execAction = "letGo"
+	// execKill: kill the command of an object that is being deleted, then let it go.
+	execKill execAction = "kill"
+	// execNeverStarted: the run was cancelled before anything was done for it.
+	execNeverStarted execAction = "neverStarted"
+	// execGiveUp: the start deadline is over, and nothing was done for it.
+	execGiveUp execAction = "giveUp"
+	// execWait: the Sandbox is not Ready yet.
+	execWait execAction = "wait"
+	// execStart: write the journal and start the command.
+	execStart execAction = "start"
+	// execStartAgain: the journal is written, but no start was seen: try again, which the fence makes harmless.
+	execStartAgain execAction = "startAgain"
+	// execPrevent: take the fence, so that the command never starts; kill it where it has.
+	execPrevent execAction = "prevent"
+	// execLook: see how the command is.
+	execLook execAction = "look"
+	// execCancel: kill the command.
+	execCancel execAction = "cancel"
+	// execSandboxLost: the Sandbox or its remote is not the one in which it was started.
+	execSandboxLost execAction = "sandboxLost"
+)
+
+// decideExec says what to do.
+func decideExec(f execFacts) execAction {
+	switch {
+	case f.finished && f.seen:
+		return execLetGo
+	case f.finished && f.deleting:
+		return execRest
+	case f.finished && !f.expiresAt.IsZero():
+		return execExpire
+	case f.finished:
+		return execRest
+	case f.deleting && f.seen && f.sameSandbox:
+		return execKill
+	case f.deleting && f.seen:
+		return execLetGo
+	case f.deleting:
+		return execRest
+	case f.started:
+		return decideStartedExec(f)
+	default:
+		return decideWaitingExec(f)
+	}
+}
+
+func decideWaitingExec(f execFacts) execAction {
+	switch {
+	case f.cancelled:
+		return execNeverStarted
+	case f.now.After(f.startDeadline):
+		return execGiveUp
+	case !f.sandboxReady:
+		return execWait
+	default:
+		return execStart
+	}
+}
+
+func decideStartedExec(f execFacts) execAction {
+	switch {
+	case !f.sameSandbox:
+		return execSandboxLost
+	case f.seen && f.cancelled:
+		return execCancel
+	case f.seen:
+		return execLook
+	case f.cancelled, f.now.After(f.startDeadline):
+		return execPrevent
+	default:
+		return execStartAgain
+	}
+}
+
+// lookDelay is how long to wait for the next look at a command that has run for so long.
+func lookDelay(ran time.Duration) time.Duration {
+	const least, most = 300 * time.Millisecond, 10 * time.Second
+	return min(max(ran/20, least), most)
+}

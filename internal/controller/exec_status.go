@@ -1,0 +1,163 @@
+// Copyright The sandbox-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
+	"github.com/sandbox-operator/sandbox-operator/internal/execution"
+)
+
+// ending is how a run ended, as it is to be recorded.
+type ending struct {
+	outcome v1alpha1.ExecOutcome
+	// reason is the cause in one word, message a sentence.
+	reason, message string
+	// end is what the runner reported; nil where it reported no end.
+	end *execution.End
+	// redaction takes Secrets out of the output; withheld says that they are not known any more, so that none is stored.
+	redaction redaction
+	withheld  bool
+}
+
+func (p *execPass) setProgress(progress, reason, message string) {
+	setProgress(&p.exec.Status.Conditions, p.exec.Generation, progress, reason, message)
+}
+
+// finish puts the ending into the status.
+func (p *execPass) finish(e ending) {
+	status := &p.exec.Status
+	status.Outcome, status.Reason = e.outcome, e.reason
+	completed := p.now
+	if e.end != nil {
+		completed = completed.Add(-e.end.Ago)
+		status.DurationMilliseconds = ptr.To(e.end.Duration.Milliseconds())
+		status.ExitCode = ptr.To(int32(e.end.ExitCode)) //nolint:gosec // 0 to 255
+		status.Signal = signalName(e.end.ExitCode)
+		status.Stdout, status.Stderr = e.stream(e.end.Stdout), e.stream(e.end.Stderr)
+	}
+	status.CompletionTime = ptr.To(metav1.NewTime(completed))
+	message := e.redaction.text(e.message)
+	p.setEnd(v1alpha1.ConditionFinished, string(e.outcome), message)
+	if e.outcome == v1alpha1.OutcomeSucceeded {
+		p.setEnd(v1alpha1.ConditionComplete, string(e.outcome), message)
+		p.setProgress(v1alpha1.ConditionReady, string(e.outcome), message)
+		return
+	}
+	p.setEnd(v1alpha1.ConditionFailed, string(e.outcome), message)
+	p.setProgress(v1alpha1.ConditionStalled, string(e.outcome), message)
+}
+
+func (p *execPass) setEnd(kind, reason, message string) {
+	setCondition(&p.exec.Status.Conditions, p.exec.Generation, kind, metav1.ConditionTrue, reason, message)
+}
+
+// endingOf says what the end that the runner reported means.
+func endingOf(end *execution.End, timeout time.Duration) ending {
+	e := ending{end: end}
+	switch {
+	case end.Cause == execution.CauseTimedOut:
+		e.outcome, e.reason = v1alpha1.OutcomeTimedOut, v1alpha1.ReasonTimeoutExceeded
+		e.message = fmt.Sprintf("The command was killed with all that it started after its %d seconds", int64(timeout.Seconds()))
+	case end.Cause == execution.CauseCancelled:
+		e.outcome, e.reason = v1alpha1.OutcomeCancelled, v1alpha1.ReasonCancelRequested
+		e.message = "The command was killed with all that it started, as desiredState is Cancelled"
+	case end.ExitCode == 0:
+		e.outcome, e.reason, e.message = v1alpha1.OutcomeSucceeded, v1alpha1.ReasonExited, "The command ended with exit code 0"
+	default:
+		e.outcome, e.reason = v1alpha1.OutcomeFailed, v1alpha1.ReasonExited
+		e.message = fmt.Sprintf("The command ended with exit code %d", end.ExitCode)
+		if signal := signalName(end.ExitCode); signal != "" {
+			e.message += " (" + signal + ")"
+		}
+		if end.ExitCode == commandNotFound {
+			e.message += ": the program was not found in the sandbox; see status.stderr"
+		}
+	}
+	return e
+}
+
+// commandNotFound is the exit code of shells for a program that does not exist.
+const commandNotFound = 127
+
+// stream is what is stored of a stream: without Secrets, and as text.
+func (e ending) stream(s execution.Stream) *v1alpha1.StreamStatus {
+	status := &v1alpha1.StreamStatus{
+		Bytes: ptr.To(s.Bytes), Retention: v1alpha1.RetentionComplete, Encoding: v1alpha1.EncodingUTF8, SHA256: s.SHA256,
+	}
+	if e.withheld {
+		status.Retention, status.SHA256 = v1alpha1.RetentionWithheld, ""
+		return status
+	}
+	head, tail := e.redaction.whole(s.Head), s.Tail
+	if s.Truncated {
+		status.Retention = v1alpha1.RetentionTruncated
+		head, tail = trimEnd(e.redaction.head(s.Head)), trimStart(e.redaction.tail(s.Tail))
+	}
+	if e.redaction.changes(s.Head) || e.redaction.changes(s.Tail) {
+		// The digest of a stream that is little more than a weak secret would give it away.
+		status.SHA256 = ""
+	}
+	if !utf8.Valid(head) || !utf8.Valid(tail) {
+		status.Encoding = v1alpha1.EncodingReplaced
+	}
+	status.Head, status.Tail = asText(head), asText(tail)
+	return status
+}
+
+// asText replaces runs of bytes that are no UTF-8.
+func asText(b []byte) string {
+	return string(bytes.ToValidUTF8(b, []byte("�")))
+}
+
+// trimEnd takes off a character that the cut went through.
+func trimEnd(b []byte) []byte {
+	for n := 1; n < utf8.UTFMax && n <= len(b); n++ {
+		if last := b[len(b)-n:]; utf8.RuneStart(last[0]) {
+			if !utf8.FullRune(last) {
+				return b[:len(b)-n]
+			}
+			break
+		}
+	}
+	return b
+}
+
+// trimStart takes off the rest of a character that the cut went through.
+func trimStart(b []byte) []byte {
+	for n := 0; n < utf8.UTFMax && n < len(b); n++ {
+		if utf8.RuneStart(b[n]) {
+			return b[n:]
+		}
+	}
+	return b
+}
+
+// dropOutput takes the output out of a status that the API server refused.
+func (p *execPass) dropOutput() {
+	for _, stream := range []*v1alpha1.StreamStatus{p.exec.Status.Stdout, p.exec.Status.Stderr} {
+		if stream != nil && stream.Head != "" {
+			stream.Head, stream.Tail, stream.Retention = "", "", v1alpha1.RetentionDropped
+		}
+	}
+	p.exec.Status.Reason = v1alpha1.ReasonOutputDropped
+}
+
+// signals are the names behind exit codes of 128 + n, on Linux.
+var signals = map[int]string{
+	1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 4: "SIGILL", 5: "SIGTRAP", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 9: "SIGKILL",
+	10: "SIGUSR1", 11: "SIGSEGV", 12: "SIGUSR2", 13: "SIGPIPE", 14: "SIGALRM", 15: "SIGTERM", 24: "SIGXCPU", 25: "SIGXFSZ",
+	31: "SIGSYS",
+}
+
+func signalName(exitCode int) string {
+	return signals[exitCode-128]
+}

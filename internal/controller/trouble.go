@@ -1,0 +1,129 @@
+// Copyright The sandbox-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"math/rand/v2"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
+	"github.com/sandbox-operator/sandbox-operator/internal/backends"
+	"github.com/sandbox-operator/sandbox-operator/internal/provider"
+)
+
+const conditionTrue = metav1.ConditionTrue
+
+// abandonedTotal counts objects that were let go though their remote may still exist.
+var abandonedTotal = prometheus.NewCounter(prometheus.CounterOpts{
+	Name: "sandbox_operator_abandoned_remotes_total",
+	Help: "Sandboxes that were let go though their remote could not be destroyed.",
+})
+
+func init() {
+	metrics.Registry.MustRegister(abandonedTotal)
+}
+
+// trouble is what an error means for an object: what stands in its conditions, and whether it is tried again.
+type trouble struct {
+	reason, message string
+	// final says that trying again is of no use until somebody changes something.
+	final bool
+}
+
+// troubleOf makes an error into a trouble; ok is false for errors of the API server and of this program, which stand in no
+// condition.
+func troubleOf(err error) (t trouble, ok bool) {
+	var reference *referenceError
+	var path *fs.PathError
+	switch setup, isSetup := provider.IsSetup(err); {
+	case isSetup:
+		return trouble{reason: setup.Reason, message: setup.Message}, true
+	case errors.As(err, &reference):
+		return trouble{reason: v1alpha1.ReasonReferenceNotFound, message: err.Error()}, true
+	case errors.As(err, &path):
+		return trouble{reason: v1alpha1.ReasonFileFailed, message: err.Error()}, true
+	}
+	var e *backends.Error
+	if !errors.As(err, &e) {
+		return trouble{}, false
+	}
+	t = trouble{reason: string(e.Code), message: err.Error()}
+	switch e.Code {
+	case backends.Invalid, backends.Unsupported:
+		t.final = true
+	case backends.Ambiguous:
+		t.reason = v1alpha1.ReasonSearching
+	}
+	return t, true
+}
+
+// certainlyNoEffect says that a create call that failed so has made nothing.
+func certainlyNoEffect(err error) bool {
+	if errors.Is(err, provider.ErrBusy) {
+		return true
+	}
+	switch backends.CodeOf(err) {
+	case backends.Ambiguous, backends.AlreadyExists:
+		return false
+	default:
+		return true
+	}
+}
+
+// retryLater has the object come again: after the delay that the provider asked for, soon where an account was busy, on the
+// setup poll where somebody must mend something, and with growing delays otherwise.
+func retryLater(err error) (ctrl.Result, error) {
+	if errors.Is(err, provider.ErrBusy) {
+		return ctrl.Result{RequeueAfter: jittered(provider.BusyDelay)}, nil
+	}
+	if delay := backends.RetryAfter(err); delay > 0 {
+		return ctrl.Result{RequeueAfter: jittered(delay)}, nil
+	}
+	if asRetry(err) == nil {
+		return ctrl.Result{RequeueAfter: jittered(setupPoll)}, nil
+	}
+	return ctrl.Result{}, err
+}
+
+// asRetry is nil for errors that wait for somebody, and that growing delays don't help.
+func asRetry(err error) error {
+	var reference *referenceError
+	if _, ok := provider.IsSetup(err); ok || errors.As(err, &reference) {
+		return nil
+	}
+	return err
+}
+
+// jittered adds up to half, so that what waits together does not come back together.
+func jittered(d time.Duration) time.Duration {
+	return d + rand.N(d/2+1) //nolint:gosec // a delay is no secret
+}
+
+// blocked records why the Sandbox is not Ready, and has it tried again where that is of use.
+func (p *sandboxPass) blocked(ctx context.Context, err error) (ctrl.Result, error) {
+	if errors.Is(err, provider.ErrBusy) {
+		return retryLater(err)
+	}
+	t, ok := troubleOf(err)
+	if !ok {
+		return ctrl.Result{}, err
+	}
+	progress := v1alpha1.ConditionReconciling
+	if t.final {
+		progress = v1alpha1.ConditionStalled
+	}
+	p.setProgress(progress, t.reason, t.message)
+	if recordErr := p.record(ctx); recordErr != nil || t.final {
+		return ctrl.Result{}, recordErr
+	}
+	return retryLater(err)
+}

@@ -1,0 +1,106 @@
+// Copyright The sandbox-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package provider
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/failsafe-go/failsafe-go/bulkhead"
+	"github.com/failsafe-go/failsafe-go/circuitbreaker"
+
+	"github.com/sandbox-operator/sandbox-operator/internal/backends"
+)
+
+// ErrBusy says that as many calls to the account are under way as may be. Nothing was called; come again in BusyDelay.
+var ErrBusy = errors.New("as many calls to the provider are under way as may be")
+
+// BusyDelay is how long to wait after ErrBusy.
+const BusyDelay = 50 * time.Millisecond
+
+const (
+	// defaultConcurrency is how many calls to one account may be under way where the backend says nothing.
+	defaultConcurrency = 64
+	// breakerFailures in a row open the breaker, and breakerDelay later one call may probe.
+	breakerFailures = 5
+	breakerDelay    = 10 * time.Second
+)
+
+// account is what all providers with the same credentials share: one bulkhead, so that a slow account holds no more than
+// its share of the workers; one breaker, so that an outage costs one probe at a time; and the pause that it asked for.
+type account struct {
+	bulkhead bulkhead.Bulkhead[any]
+	breaker  circuitbreaker.CircuitBreaker[any]
+	// pausedUntil is a Unix time in nanoseconds.
+	pausedUntil atomic.Int64
+}
+
+func newAccount(registration backends.Registration) *account {
+	concurrency := registration.Concurrency
+	if concurrency == 0 {
+		concurrency = defaultConcurrency
+	}
+	return &account{
+		bulkhead: bulkhead.New[any](concurrency),
+		breaker: circuitbreaker.NewBuilder[any]().
+			WithFailureThreshold(breakerFailures).WithDelay(breakerDelay).WithSuccessThreshold(1).Build(),
+	}
+}
+
+// enter asks for a call. A nil error must be followed by leave.
+func (a *account) enter(backend, operation string, now time.Time) error {
+	if pause := time.Unix(0, a.pausedUntil.Load()).Sub(now); pause > 0 {
+		err := backends.Errorf(backends.RateLimited, backend, operation, "the provider asked for fewer calls")
+		err.RetryAfter = pause
+		return err
+	}
+	if !a.bulkhead.TryAcquirePermit() {
+		return ErrBusy
+	}
+	if !a.breaker.TryAcquirePermit() {
+		a.bulkhead.ReleasePermit()
+		err := backends.Errorf(backends.Unavailable, backend, operation, "the provider did not answer several calls in a row")
+		err.RetryAfter = a.breaker.RemainingDelay()
+		return err
+	}
+	return nil
+}
+
+// leave ends a call and learns from its error.
+func (a *account) leave(err error, now time.Time) {
+	defer a.bulkhead.ReleasePermit()
+	switch code := backends.CodeOf(err); code {
+	case backends.Unavailable, backends.Ambiguous:
+		a.breaker.RecordFailure()
+	case backends.RateLimited:
+		a.breaker.RecordSuccess()
+		a.pausedUntil.Store(now.Add(backends.RetryAfter(err)).UnixNano())
+	default:
+		// Any other answer is an answer.
+		a.breaker.RecordSuccess()
+	}
+}
+
+// reservation is a place for one call that was entered ahead of it.
+type reservation struct {
+	account *account
+	used    atomic.Bool
+}
+
+type reservationKey struct{}
+
+// takeReserved says whether the context brings a place in this account that is not used yet, and uses it.
+func (a *account) takeReserved(ctx context.Context) bool {
+	r, ok := ctx.Value(reservationKey{}).(*reservation)
+	return ok && r.account == a && r.used.CompareAndSwap(false, true)
+}
+
+// release gives an unused place back. The breaker learns nothing.
+func (r *reservation) release() {
+	if r.used.CompareAndSwap(false, true) {
+		r.account.leave(nil, time.Now())
+	}
+}

@@ -1,0 +1,206 @@
+// Copyright The sandbox-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package provider
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
+	"github.com/sandbox-operator/sandbox-operator/internal/backends"
+)
+
+// Door is the way to one provider. Its methods are those of the backend, each with a deadline, within the account's limits,
+// counted, and with errors that hold no credentials. Errors are *backends.Error, ErrBusy, or, for files, fs errors.
+type Door struct {
+	identity     v1alpha1.ProviderIdentity
+	registration backends.Registration
+	backend      backends.Backend
+	account      *account
+	fingerprint  string
+	generation   int64
+	secrets      []string
+	// refused is set when the provider refused the credentials: the door is built again when it is next opened.
+	refused atomic.Bool
+}
+
+// Identity is that of the provider.
+func (d *Door) Identity() v1alpha1.ProviderIdentity { return d.identity }
+
+// Registration is that of the backend.
+func (d *Door) Registration() backends.Registration { return d.registration }
+
+// HasUniqueNames says that FindByName works, so that a second Create of the same name can't make a second remote.
+func (d *Door) HasUniqueNames() bool {
+	_, ok := d.backend.(backends.NameFinder)
+	return ok
+}
+
+// Reserve takes a place for one call, so that a caller can do what must come before the call only when the call can be made.
+// The first call with the returned context uses it; release gives it back where no call was made.
+func (d *Door) Reserve(ctx context.Context, operation string) (with context.Context, release func(), err error) {
+	if err := d.account.enter(d.registration.Name, operation, time.Now()); err != nil {
+		return ctx, func() {}, err
+	}
+	r := &reservation{account: d.account}
+	return context.WithValue(ctx, reservationKey{}, r), r.release, nil
+}
+
+// Create is that of the backend, bounded by its own create deadline.
+func (d *Door) Create(ctx context.Context, request backends.CreateRequest) (backends.Remote, error) {
+	return call(ctx, d, "create", d.registration.CreateDeadline, func(ctx context.Context) (backends.Remote, error) {
+		return d.backend.Create(ctx, request)
+	})
+}
+
+// Get is that of the backend.
+func (d *Door) Get(ctx context.Context, id string) (backends.Remote, error) {
+	return call(ctx, d, "get", callTimeout, func(ctx context.Context) (backends.Remote, error) {
+		return d.backend.Get(ctx, id)
+	})
+}
+
+// List is that of the backend.
+func (d *Door) List(ctx context.Context, filter backends.Filter) ([]backends.Remote, error) {
+	return call(ctx, d, "list", callTimeout, func(ctx context.Context) ([]backends.Remote, error) {
+		return d.backend.List(ctx, filter)
+	})
+}
+
+// Find returns the remotes that were made with this name and mark: by name where names are unique, else by mark. None is no
+// error. A remote of that name with another mark is AlreadyExists.
+func (d *Door) Find(ctx context.Context, name string, mark backends.Mark) ([]backends.Remote, error) {
+	finder, ok := d.backend.(backends.NameFinder)
+	if !ok {
+		return d.findByMark(ctx, mark)
+	}
+	remote, err := call(ctx, d, "find", callTimeout, func(ctx context.Context) (backends.Remote, error) {
+		return finder.FindByName(ctx, name)
+	})
+	if errors.Is(err, backends.NotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if remote.Mark.UID != mark.UID || remote.Mark.Installation != mark.Installation {
+		return nil, backends.Errorf(backends.AlreadyExists, d.registration.Name, "find",
+			"a sandbox of the name %q exists that is not this object's", name)
+	}
+	return []backends.Remote{remote}, nil
+}
+
+func (d *Door) findByMark(ctx context.Context, mark backends.Mark) ([]backends.Remote, error) {
+	remotes, err := d.List(ctx, backends.Filter{Installation: mark.Installation, UID: mark.UID})
+	if err != nil {
+		return nil, err
+	}
+	var found []backends.Remote
+	for _, remote := range remotes {
+		if remote.Mark.Incarnation == mark.Incarnation {
+			found = append(found, remote)
+		}
+	}
+	return found, nil
+}
+
+// Destroy is that of the backend.
+func (d *Door) Destroy(ctx context.Context, id string) error {
+	_, err := call(ctx, d, "destroy", destroyTimeout, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, d.backend.Destroy(ctx, id)
+	})
+	return err
+}
+
+// Remote is the way to one remote.
+type Remote struct {
+	door *Door
+	id   string
+}
+
+// Remote returns the way to one remote. It makes no call.
+func (d *Door) Remote(id string) Remote { return Remote{door: d, id: id} }
+
+// RunCommand is that of the backend.
+func (r Remote) RunCommand(ctx context.Context, command backends.Command) (backends.Result, error) {
+	return call(ctx, r.door, "run", commandTimeout, func(ctx context.Context) (backends.Result, error) {
+		return r.door.backend.RunCommand(ctx, r.id, command)
+	})
+}
+
+// SpoolRoot is that of the backend.
+func (r Remote) SpoolRoot() string { return backends.SpoolRoot(r.door.backend, r.id) }
+
+// WriteFile is that of package backends.
+func (r Remote) WriteFile(ctx context.Context, path string, content []byte, mode fs.FileMode) error {
+	_, err := call(ctx, r.door, "write", commandTimeout, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, backends.WriteFile(ctx, r.door.backend, r.id, path, content, mode)
+	})
+	return err
+}
+
+// call is what every call passes.
+func call[T any](ctx context.Context, d *Door, operation string, timeout time.Duration, do func(context.Context) (T, error)) (T, error) {
+	var zero T
+	if !d.account.takeReserved(ctx) {
+		if err := d.account.enter(d.registration.Name, operation, time.Now()); err != nil {
+			return zero, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	began := time.Now()
+	result, err := do(ctx)
+	err = d.typed(ctx, operation, err)
+	d.account.leave(accountError(err), time.Now())
+	observe(d.identity.Backend, operation, err, time.Since(began))
+	if errors.Is(err, backends.Unauthorized) {
+		d.refused.Store(true)
+	}
+	return result, err
+}
+
+// typed makes sure that an error is of this package's kinds, and that it tells no secret.
+func (d *Door) typed(ctx context.Context, operation string, err error) error {
+	if err == nil || isFileError(err) {
+		return err
+	}
+	var e *backends.Error
+	if !errors.As(err, &e) {
+		e = backends.Errorf(backends.Ambiguous, d.registration.Name, operation, "%w", err)
+		if ctx.Err() != nil {
+			e.Message = "the provider did not answer in time"
+		}
+	}
+	return d.redacted(e)
+}
+
+// accountError keeps what a user's file does wrong from counting against the account.
+func accountError(err error) error {
+	if isFileError(err) {
+		return nil
+	}
+	return err
+}
+
+func isFileError(err error) bool {
+	var pathError *fs.PathError
+	return errors.As(err, &pathError)
+}
+
+func (d *Door) redacted(e *backends.Error) error {
+	clean := *e
+	for _, secret := range d.secrets {
+		clean.Message = strings.ReplaceAll(clean.Message, secret, "[redacted]")
+	}
+	if clean.Message != e.Message {
+		// The cause may hold it too.
+		clean.Err = nil
+	}
+	return &clean
+}

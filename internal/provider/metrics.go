@@ -1,0 +1,51 @@
+// Copyright The sandbox-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package provider
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/sandbox-operator/sandbox-operator/internal/backends"
+)
+
+// Metrics of calls to providers, by backend, operation and code ("OK", "FileError" or a backends.Code).
+var (
+	requestsTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "sandbox_operator_provider_requests_total",
+		Help: "Calls to providers, by backend, operation and code.",
+	}, []string{"backend", "operation", "code"})
+	requestSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "sandbox_operator_provider_request_duration_seconds",
+		Help:    "Duration of calls to providers, by backend and operation.",
+		Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300},
+	}, []string{"backend", "operation"})
+)
+
+func init() {
+	metrics.Registry.MustRegister(requestsTotal, requestSeconds)
+}
+
+func observe(backend, operation string, err error, took time.Duration) {
+	code := "OK"
+	switch {
+	case err == nil:
+	case isFileError(err):
+		code = "FileError"
+	default:
+		code = string(backends.CodeOf(err))
+	}
+	requestsTotal.WithLabelValues(backend, operation, code).Inc()
+	requestSeconds.WithLabelValues(backend, operation).Observe(took.Seconds())
+}
+
+// IsSetup returns the SetupError in err's chain, if there is one.
+func IsSetup(err error) (*SetupError, bool) {
+	var setup *SetupError
+	ok := errors.As(err, &setup)
+	return setup, ok
+}
