@@ -19,7 +19,6 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	_ "k8s.io/client-go/plugin/pkg/client/auth" // kubeconfigs of every kind, for `make run`
 	"k8s.io/client-go/rest"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -71,14 +70,16 @@ func flags(registry *backends.Registry) *settings {
 	f.BoolVar(&s.secureMetrics, "metrics-secure", true, "Serve metrics over HTTPS, to those who may read /metrics only.")
 	f.StringVar(&s.probeAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz; 0 = none.")
 	f.BoolVar(&s.leaderElect, "leader-elect", false, "Elect a leader, so that only one of several replicas is active.")
-	f.StringVar(&s.installation, "installation-id", "", "ID in the mark of every sandbox. Default: the UID of the namespace kube-system. "+
-		"A cluster that was restored or cloned elsewhere must set another.")
-	f.StringVar(&s.namespace, "namespace", defaultNamespace(), "The operator's own namespace, where the Secrets of ClusterSandboxProviders are. "+
-		"Default: $POD_NAMESPACE, or sandbox-operator-system.")
-	f.StringVar(&s.backends, "backends", "", "The backends that can be used, separated by commas. Default: all but those that give access to "+
-		"the operator's own machine (local).")
+	f.StringVar(&s.installation, "installation-id", "",
+		"ID in the mark of every sandbox. Default: the UID of the namespace kube-system. A cluster that was restored or "+
+			"cloned elsewhere must set another.")
+	f.StringVar(&s.namespace, "namespace", defaultNamespace(),
+		"The operator's own namespace, where the Secrets of ClusterSandboxProviders are. Default: $POD_NAMESPACE, or sandbox-operator-system.")
+	f.StringVar(&s.backends, "backends", "",
+		"The backends that can be used, separated by commas. Default: all but those that use the operator's own machine (local).")
 	f.IntVar(&s.workers, "workers", controller.DefaultWorkers, "How many objects of a kind are worked on at once.")
-	f.DurationVar(&s.period, "provider-period", controller.DefaultPeriod, "How often each provider is called to see that it works and what became of its sandboxes.")
+	f.DurationVar(&s.period, "provider-period", controller.DefaultPeriod,
+		"How often each provider is called to see that it works and what became of its sandboxes.")
 	f.DurationVar(&s.deletionDeadline, "deletion-deadline", controller.DefaultDeletionDeadline,
 		"How long a sandbox that can't be destroyed at its provider keeps its object.")
 	f.BoolVar(&s.printVersion, "version", false, "Print the version and end.")
@@ -119,7 +120,7 @@ func run(ctx context.Context, s *settings, registry *backends.Registry) error {
 			return err
 		}
 	}
-	err = controller.Setup(mgr, controller.Options{
+	err = controller.Setup(ctx, mgr, controller.Options{
 		Registry: registry, Installation: s.installation, Namespace: s.namespace,
 		Workers: s.workers, Period: s.period, DeletionDeadline: s.deletionDeadline,
 	})
@@ -151,7 +152,7 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 			// Secrets and ConfigMaps are read when they are used, and kept nowhere.
 			DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}},
 			// A pass acts only on a cache that has seen this process's own writes.
-			EnableReadYourWritesConsistency: ptr.To(true),
+			EnableReadYourWritesConsistency: new(true),
 		}},
 	})
 	if err != nil {

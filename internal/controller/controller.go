@@ -6,13 +6,15 @@
 //
 // For each kind, NAME_controller.go wires and observes, NAME_decide.go decides, NAME_act.go acts, and NAME_status.go says
 // what stands in the status. journal.go is what is written before a remote is made, references.go reads what specs refer
-// to, redact.go keeps Secrets out of stored output, patch.go has the writes, and wake.go lets one reconciler wake another.
+// to, attempts.go what a process remembers of them, redact.go keeps Secrets out of stored output, patch.go has the writes, and wake.go lets one reconciler wake another.
 package controller
 
 import (
+	"context"
 	"fmt"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
@@ -64,7 +66,7 @@ type shared struct {
 
 // Setup adds all reconcilers to the manager. The manager's client must read its own writes
 // (client.CacheOptions.EnableReadYourWritesConsistency).
-func Setup(mgr ctrl.Manager, options Options) error {
+func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	options.setDefaults()
 	s := &shared{
 		client:   mgr.GetClient(),
@@ -79,7 +81,7 @@ func Setup(mgr ctrl.Manager, options Options) error {
 	if err := s.setupSandbox(mgr); err != nil {
 		return fmt.Errorf("setting up the Sandbox controller: %w", err)
 	}
-	if err := s.setupExec(mgr); err != nil {
+	if err := s.setupExec(ctx, mgr); err != nil {
 		return fmt.Errorf("setting up the SandboxExec controller: %w", err)
 	}
 	if err := s.setupProviders(mgr); err != nil {
@@ -107,4 +109,15 @@ func (s *shared) controllerOptions() controller.Options {
 		RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](
 			100*time.Millisecond, time.Minute),
 	}
+}
+
+// conflictDelay is how soon a pass comes again whose write met somebody else's.
+const conflictDelay = 20 * time.Millisecond
+
+// pass makes a write that met somebody else's an ordinary thing: the object comes again, and nothing is logged.
+func pass(result ctrl.Result, err error) (ctrl.Result, error) {
+	if apierrors.IsConflict(err) {
+		return ctrl.Result{RequeueAfter: jittered(conflictDelay)}, nil
+	}
+	return result, err
 }

@@ -12,7 +12,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -73,7 +72,7 @@ func (p *execPass) writeJournal(ctx context.Context) error {
 	status.SandboxUID = string(sandbox.UID)
 	status.SandboxID = sandbox.Status.SandboxID
 	status.Incarnation = sandbox.Status.Incarnation
-	status.StartTime = ptr.To(metav1.NewTime(p.now))
+	status.StartTime = new(metav1.NewTime(p.now))
 	p.setEnd(v1alpha1.ConditionStarted, v1alpha1.ReasonStarting, "The command may have run from here on")
 	p.setProgress(v1alpha1.ConditionReconciling, v1alpha1.ReasonRunning, "The command was started")
 	return p.record(ctx)

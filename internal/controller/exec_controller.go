@@ -52,7 +52,7 @@ type execPass struct {
 	now     time.Time
 }
 
-func (s *shared) setupExec(mgr ctrl.Manager) error {
+func (s *shared) setupExec(ctx context.Context, mgr ctrl.Manager) error {
 	r := &execReconciler{shared: s, doubts: newDoubts()}
 	index := func(o client.Object) []string {
 		exec, ok := o.(*v1alpha1.SandboxExec)
@@ -61,7 +61,7 @@ func (s *shared) setupExec(mgr ctrl.Manager) error {
 		}
 		return []string{exec.Spec.SandboxRef.Name}
 	}
-	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.SandboxExec{}, bySandbox, index); err != nil {
+	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.SandboxExec{}, bySandbox, index); err != nil {
 		return fmt.Errorf("indexing SandboxExecs by Sandbox: %w", err)
 	}
 	changed := predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, deletionStarted())
@@ -85,7 +85,7 @@ func (r *execReconciler) Reconcile(ctx context.Context, request ctrl.Request) (c
 			return ctrl.Result{}, err
 		}
 	}
-	return p.do(ctx, decideExec(p.facts()))
+	return pass(p.do(ctx, decideExec(p.facts())))
 }
 
 func (p *execPass) observeSandbox(ctx context.Context) error {

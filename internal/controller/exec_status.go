@@ -10,7 +10,6 @@ import (
 	"unicode/utf8"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 	"github.com/sandbox-operator/sandbox-operator/internal/execution"
@@ -39,12 +38,12 @@ func (p *execPass) finish(e ending) {
 	completed := p.now
 	if e.end != nil {
 		completed = completed.Add(-e.end.Ago)
-		status.DurationMilliseconds = ptr.To(e.end.Duration.Milliseconds())
-		status.ExitCode = ptr.To(int32(e.end.ExitCode)) //nolint:gosec // 0 to 255
+		status.DurationMilliseconds = new(e.end.Duration.Milliseconds())
+		status.ExitCode = new(int32(e.end.ExitCode))
 		status.Signal = signalName(e.end.ExitCode)
 		status.Stdout, status.Stderr = e.stream(e.end.Stdout), e.stream(e.end.Stderr)
 	}
-	status.CompletionTime = ptr.To(metav1.NewTime(completed))
+	status.CompletionTime = new(metav1.NewTime(completed))
 	message := e.redaction.text(e.message)
 	p.setEnd(v1alpha1.ConditionFinished, string(e.outcome), message)
 	if e.outcome == v1alpha1.OutcomeSucceeded {
@@ -91,7 +90,7 @@ const commandNotFound = 127
 // stream is what is stored of a stream: without Secrets, and as text.
 func (e ending) stream(s execution.Stream) *v1alpha1.StreamStatus {
 	status := &v1alpha1.StreamStatus{
-		Bytes: ptr.To(s.Bytes), Retention: v1alpha1.RetentionComplete, Encoding: v1alpha1.EncodingUTF8, SHA256: s.SHA256,
+		Bytes: new(s.Bytes), Retention: v1alpha1.RetentionComplete, Encoding: v1alpha1.EncodingUTF8, SHA256: s.SHA256,
 	}
 	if e.withheld {
 		status.Retention, status.SHA256 = v1alpha1.RetentionWithheld, ""
@@ -100,11 +99,14 @@ func (e ending) stream(s execution.Stream) *v1alpha1.StreamStatus {
 	head, tail := e.redaction.whole(s.Head), s.Tail
 	if s.Truncated {
 		status.Retention = v1alpha1.RetentionTruncated
-		head, tail = trimEnd(e.redaction.head(s.Head)), trimStart(e.redaction.tail(s.Tail))
+		head, tail = e.redaction.head(s.Head), e.redaction.tail(s.Tail)
 	}
-	if e.redaction.changes(s.Head) || e.redaction.changes(s.Tail) {
+	if !bytes.Equal(head, s.Head) || !bytes.Equal(tail, s.Tail) {
 		// The digest of a stream that is little more than a weak secret would give it away.
 		status.SHA256 = ""
+	}
+	if s.Truncated {
+		head, tail = trimEnd(head), trimStart(tail)
 	}
 	if !utf8.Valid(head) || !utf8.Valid(tail) {
 		status.Encoding = v1alpha1.EncodingReplaced

@@ -44,7 +44,7 @@ func readJournal(sandbox *v1alpha1.Sandbox) *journal {
 
 func (j *journal) text() string {
 	// Strings and numbers always encode.
-	text, _ := json.Marshal(j)
+	text, _ := json.Marshal(j) //nolint:errchkjson // a time of this century always encodes
 	return string(text)
 }
 
@@ -55,7 +55,8 @@ func (j *journal) next(now time.Time, provider v1alpha1.ProviderIdentity, sandbo
 		attempt = j.Attempt + 1
 	}
 	return &journal{
-		UID: sandbox.UID, Incarnation: sandbox.Status.Incarnation + 1, Attempt: attempt, Time: now.UTC(), Provider: provider,
+		UID: sandbox.UID, Incarnation: sandbox.Status.Incarnation + 1, Attempt: attempt,
+		Time: now.UTC().Truncate(time.Millisecond), Provider: provider,
 	}
 }
 

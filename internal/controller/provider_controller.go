@@ -81,11 +81,11 @@ func (r *providerReconciler) Reconcile(ctx context.Context, request ctrl.Request
 	object, _ := before.DeepCopyObject().(client.Object)
 	p := &providerPass{providerReconciler: r, provider: provider.Of(object), before: before}
 	if !object.GetDeletionTimestamp().IsZero() {
-		return p.release(ctx)
+		return pass(p.release(ctx))
 	}
 	remotes, err := p.prove(ctx)
 	if recordErr := p.record(ctx, err); recordErr != nil {
-		return ctrl.Result{}, recordErr
+		return pass(ctrl.Result{}, recordErr)
 	}
 	if err != nil {
 		return retryProvider(err)
@@ -142,7 +142,7 @@ func retryProvider(err error) (ctrl.Result, error) {
 		return ctrl.Result{RequeueAfter: jittered(delay)}, nil
 	}
 	if t, ok := troubleOf(err); ok && (t.final || asRetry(err) == nil) {
-		return ctrl.Result{RequeueAfter: jittered(setupPoll / 3)}, nil
+		return ctrl.Result{RequeueAfter: jittered(setupPoll)}, nil
 	}
 	return retryLater(err)
 }
@@ -220,7 +220,7 @@ func (p *providerPass) user(ctx context.Context) (*v1alpha1.Sandbox, error) {
 }
 
 // providerOf maps a Sandbox that is gone to the provider that may be waiting for that.
-func (r *providerReconciler) providerOf(_ context.Context, object client.Object) []reconcile.Request {
+func (r *providerReconciler) providerOf(ctx context.Context, object client.Object) []reconcile.Request {
 	sandbox, ok := object.(*v1alpha1.Sandbox)
 	if !ok {
 		return nil
@@ -236,8 +236,8 @@ func (r *providerReconciler) providerOf(_ context.Context, object client.Object)
 	if identity.Kind == v1alpha1.KindSandboxProvider {
 		key.Namespace = sandbox.Namespace
 	}
-	var p client.Object = r.empty()
-	if err := r.client.Get(context.Background(), key, p); err != nil || p.GetDeletionTimestamp().IsZero() {
+	p := r.empty()
+	if err := r.client.Get(ctx, key, p); err != nil || p.GetDeletionTimestamp().IsZero() {
 		return nil
 	}
 	return []reconcile.Request{{NamespacedName: key}}
@@ -250,4 +250,3 @@ func onlyDeletes() predicate.Predicate {
 		GenericFunc: func(event.GenericEvent) bool { return false },
 	}
 }
-

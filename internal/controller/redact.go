@@ -42,35 +42,26 @@ func (r redaction) whole(text []byte) []byte {
 
 // head redacts the beginning of a longer stream: a value that the cut goes through is taken out too.
 func (r redaction) head(text []byte) []byte {
-	text = r.whole(text)
 	for _, needle := range r.needles {
 		for n := min(len(needle)-1, len(text)); n >= shortestSecret; n-- {
 			if bytes.HasSuffix(text, needle[:n]) {
-				text = append(bytes.Clone(text[:len(text)-n]), redacted...)
-				break
+				return append(r.whole(text[:len(text)-n:len(text)-n]), redacted...)
 			}
 		}
 	}
-	return text
+	return r.whole(text)
 }
 
 // tail redacts the end of a longer stream.
 func (r redaction) tail(text []byte) []byte {
-	text = r.whole(text)
 	for _, needle := range r.needles {
 		for n := min(len(needle)-1, len(text)); n >= shortestSecret; n-- {
 			if bytes.HasPrefix(text, needle[len(needle)-n:]) {
-				text = append([]byte(redacted), text[n:]...)
-				break
+				return append([]byte(redacted), r.whole(text[n:])...)
 			}
 		}
 	}
-	return text
-}
-
-// changes says whether a value stands in the text as a whole.
-func (r redaction) changes(text []byte) bool {
-	return slices.ContainsFunc(r.needles, func(needle []byte) bool { return bytes.Contains(text, needle) })
+	return r.whole(text)
 }
 
 // text redacts a message.

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -143,9 +144,7 @@ func (r *references) configMap(ctx context.Context, name string) (map[string][]b
 	for key, value := range configMap.Data {
 		values[key] = []byte(value)
 	}
-	for key, value := range configMap.BinaryData {
-		values[key] = value
-	}
+	maps.Copy(values, configMap.BinaryData)
 	r.configMaps[name] = values
 	return values, nil
 }

@@ -28,7 +28,7 @@ const (
 	// destroyPoll is how often a remote that its provider is destroying is looked at.
 	destroyPoll = time.Second
 	// setupPoll is how often an object that waits for somebody's mending is tried again, beside the events that wake it.
-	setupPoll = 15 * time.Second
+	setupPoll = 5 * time.Second
 )
 
 // create makes the remote: what can be known to be wrong first, then the journal, then the effect, then the status.
@@ -40,6 +40,10 @@ func (p *sandboxPass) create(ctx context.Context) (ctrl.Result, error) {
 	files, err := p.files(ctx)
 	if err != nil {
 		return p.blocked(ctx, err)
+	}
+	version := fmt.Sprintf("%d %s", p.sandbox.Generation, door.Version())
+	if p.refusals.has(p.sandbox.UID, version) {
+		return ctrl.Result{}, nil
 	}
 	// Waiting for a place comes before the journal, as an attempt that was only written down costs a search.
 	ctx, release, err := door.Reserve(ctx, "create")
@@ -54,6 +58,9 @@ func (p *sandboxPass) create(ctx context.Context) (ctrl.Result, error) {
 	if err != nil {
 		if certainlyNoEffect(err) {
 			p.settled.add(p.journal)
+		}
+		if errors.Is(err, backends.Invalid) || errors.Is(err, backends.Unsupported) {
+			p.refusals.add(p.sandbox.UID, version)
 		}
 		return p.blocked(ctx, err)
 	}
@@ -452,6 +459,7 @@ func (p *sandboxPass) notDestroyed(ctx context.Context, err error) (ctrl.Result,
 // release lets the object go.
 func (p *sandboxPass) release(ctx context.Context) (ctrl.Result, error) {
 	p.settled.clear(p.sandbox.UID)
+	p.refusals.clear(p.sandbox.UID)
 	p.wakes.clear(p.sandbox.UID)
 	return ctrl.Result{}, p.removeFinalizer(ctx, p.sandbox, v1alpha1.SandboxFinalizer)
 }

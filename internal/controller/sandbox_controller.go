@@ -34,6 +34,8 @@ type sandboxReconciler struct {
 	*shared
 	// settled remembers attempts that certainly had no effect, so that the next one need not wait until they could show.
 	settled *settled
+	// refusals remember what is not worth another try.
+	refusals *refusals
 }
 
 // sandboxPass carries what one pass over one Sandbox needs.
@@ -46,15 +48,16 @@ type sandboxPass struct {
 }
 
 func (s *shared) setupSandbox(mgr ctrl.Manager) error {
-	r := &sandboxReconciler{shared: s, settled: newSettled()}
+	r := &sandboxReconciler{shared: s, settled: newSettled(), refusals: newRefusals()}
 	// What this process wrote itself, status and journal, needs no pass.
 	changed := predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, deletionStarted(),
 		annotationChanged(v1alpha1.AbandonAnnotation))
+	waiting, usable := handler.EnqueueRequestsFromMapFunc(r.waitingFor), builder.WithPredicates(usabilityChanged())
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("sandbox").
 		For(&v1alpha1.Sandbox{}, builder.WithPredicates(changed)).
-		Watches(&v1alpha1.SandboxProvider{}, handler.EnqueueRequestsFromMapFunc(r.waitingFor), builder.WithPredicates(usabilityChanged())).
-		Watches(&v1alpha1.ClusterSandboxProvider{}, handler.EnqueueRequestsFromMapFunc(r.waitingFor), builder.WithPredicates(usabilityChanged())).
+		Watches(&v1alpha1.SandboxProvider{}, waiting, usable).
+		Watches(&v1alpha1.ClusterSandboxProvider{}, waiting, usable).
 		WatchesRawSource(s.wakes.source()).
 		WithOptions(s.controllerOptions()).
 		Complete(r)
@@ -69,7 +72,7 @@ func (r *sandboxReconciler) Reconcile(ctx context.Context, request ctrl.Request)
 	p := &sandboxPass{
 		sandboxReconciler: r, before: &before, sandbox: before.DeepCopy(), journal: readJournal(&before), now: r.clock.Now(),
 	}
-	return p.do(ctx, decideSandbox(p.facts()))
+	return pass(p.do(ctx, decideSandbox(p.facts())))
 }
 
 // facts are read off the object alone.
@@ -169,7 +172,9 @@ func usabilityChanged() predicate.Predicate {
 // annotationChanged lets updates through that change this annotation.
 func annotationChanged(key string) predicate.Predicate {
 	return predicate.Funcs{
-		UpdateFunc: func(e updateEvent) bool { return e.ObjectOld.GetAnnotations()[key] != e.ObjectNew.GetAnnotations()[key] },
+		UpdateFunc: func(e updateEvent) bool {
+			return e.ObjectOld.GetAnnotations()[key] != e.ObjectNew.GetAnnotations()[key]
+		},
 	}
 }
 

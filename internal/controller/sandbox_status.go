@@ -29,7 +29,7 @@ func setCondition(conditions *[]metav1.Condition, generation int64, kind string,
 
 // setProgress sets Ready, Reconciling and Stalled together, in the way of kstatus: the last two stand only where they are
 // true.
-func setProgress(conditions *[]metav1.Condition, generation int64, progress string, reason, message string) {
+func setProgress(conditions *[]metav1.Condition, generation int64, progress, reason, message string) {
 	ready := metav1.ConditionFalse
 	if progress == v1alpha1.ConditionReady {
 		ready = metav1.ConditionTrue

@@ -86,7 +86,7 @@ var runnerText string
 func (r Run) Start(ctx context.Context, program Program) (Report, error) {
 	script, err := program.script(r.Name)
 	if err != nil {
-		return Report{State: StateRefused, Reason: "Invalid", Message: err.Error()}, nil
+		return Report{State: StateRefused, Reason: "Invalid", Message: err.Error()}, nil //nolint:nilerr // it is the report
 	}
 	return r.call(ctx, script, "start", strconv.Itoa(len(script)), seconds(program.Timeout), dash(program.SecretsDigest),
 		seconds(Patience))

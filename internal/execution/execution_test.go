@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -85,6 +86,7 @@ func newRun(t *testing.T, sandbox hostSandbox) Run {
 		Stdout: Keep{Head: 8192, Tail: 8192}, Stderr: Keep{Head: 8192, Tail: 8192},
 	}
 	t.Cleanup(func() {
+		//nolint:usetesting // the test's own context is over by now
 		if _, err := run.Cancel(context.Background()); err != nil && !t.Failed() {
 			t.Errorf("cleaning up: %v", err)
 		}
@@ -440,8 +442,11 @@ func TestASpoolThatWasRemovedIsAbsent(t *testing.T) {
 func TestNothingSecretStaysInTheSpoolOrInArguments(t *testing.T) {
 	inEveryShell(t, func(t *testing.T, run Run) {
 		program := Program{
-			Code: &Code{Interpreters: []string{"sh"}, Extension: "sh", Source: "cat >/dev/null; tr '\\0' ' ' </proc/$$/cmdline; sleep 1.2 # s3cret-code"},
-			Env:  map[string]string{"TOKEN": "s3cret-env"}, Stdin: []byte("s3cret-stdin"),
+			Code: &Code{
+				Interpreters: []string{"sh"}, Extension: "sh",
+				Source: "cat >/dev/null; tr '\\0' ' ' </proc/$$/cmdline; sleep 1.2 # s3cret-code",
+			},
+			Env: map[string]string{"TOKEN": "s3cret-env"}, Stdin: []byte("s3cret-stdin"),
 		}
 		report := run.mustStart(t, program)
 		if report.State == StateRunning {
@@ -470,4 +475,13 @@ type shellless struct{}
 func (shellless) SpoolRoot() string { return "/spool" }
 func (shellless) RunCommand(context.Context, backends.Command) (backends.Result, error) {
 	return backends.Result{ExitCode: 127, Stderr: []byte("no such file")}, nil
+}
+
+// TestMain lets more tests run side by side than there are processors, as most of their time is waiting.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
 }

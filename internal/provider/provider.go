@@ -112,7 +112,8 @@ func (f Finder) get(ctx context.Context, namespace string, kind v1alpha1.Provide
 	err := f.Reader.Get(ctx, key, object)
 	switch {
 	case apierrors.IsNotFound(err) && kind == v1alpha1.KindSandboxProvider:
-		return Provider{}, setupErrorf(v1alpha1.ReasonProviderNotFound, "SandboxProvider %q does not exist in namespace %q", name, namespace)
+		return Provider{}, setupErrorf(v1alpha1.ReasonProviderNotFound,
+			"SandboxProvider %q does not exist in namespace %q", name, namespace)
 	case apierrors.IsNotFound(err):
 		return Provider{}, setupErrorf(v1alpha1.ReasonProviderNotFound, "ClusterSandboxProvider %q does not exist", name)
 	case err != nil:

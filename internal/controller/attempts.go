@@ -35,3 +35,30 @@ func (s *settled) clear(uid types.UID) {
 	defer s.mutex.Unlock()
 	delete(s.attempts, uid)
 }
+
+// refusals remember, for Sandboxes whose spec a provider can never fulfil, with which versions of both it was tried: only
+// another version is worth another try. What is forgotten in a restart costs one more.
+type refusals struct {
+	mutex    sync.Mutex
+	versions map[types.UID]string
+}
+
+func newRefusals() *refusals { return &refusals{versions: map[types.UID]string{}} }
+
+func (r *refusals) add(uid types.UID, version string) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	r.versions[uid] = version
+}
+
+func (r *refusals) has(uid types.UID, version string) bool {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	return r.versions[uid] == version
+}
+
+func (r *refusals) clear(uid types.UID) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	delete(r.versions, uid)
+}
