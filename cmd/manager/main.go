@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -35,6 +36,9 @@ import (
 
 // version is set by the linker.
 var version = "dev"
+
+// mostVerbose is the highest level at which the Kubernetes client logs no bodies of requests and answers.
+const mostVerbose = 7
 
 // settings are what the flags say.
 type settings struct {
@@ -74,7 +78,8 @@ func flags(registry *backends.Registry) *settings {
 		"ID in the mark of every sandbox. Default: the UID of the namespace kube-system. A cluster that was restored or "+
 			"cloned elsewhere must set another.")
 	f.StringVar(&s.namespace, "namespace", defaultNamespace(),
-		"The operator's own namespace, where the Secrets of ClusterSandboxProviders are. Default: $POD_NAMESPACE, or sandbox-operator-system.")
+		"The operator's own namespace, where the Secrets of ClusterSandboxProviders are. Default: $POD_NAMESPACE, or "+
+			"sandbox-operator-system.")
 	f.StringVar(&s.backends, "backends", "",
 		"The backends that can be used, separated by commas. Default: all but those that use the operator's own machine (local).")
 	f.IntVar(&s.workers, "workers", controller.DefaultWorkers, "How many objects of a kind are worked on at once.")
@@ -99,6 +104,9 @@ func defaultNamespace() string {
 func run(ctx context.Context, s *settings, registry *backends.Registry) error {
 	if flag.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
+	}
+	if level, err := strconv.Atoi(flag.Lookup("zap-log-level").Value.String()); err == nil && level > mostVerbose {
+		return fmt.Errorf("--zap-log-level can be %d at most: above it, the Kubernetes client logs the Secrets that it reads", mostVerbose)
 	}
 	if s.backends != "" {
 		if err := registry.Enable(strings.Split(s.backends, ",")...); err != nil {

@@ -4,9 +4,11 @@
 // Package controller has one reconciler a kind. Each pass observes (facts into one struct), decides (a pure function from
 // facts to an action), acts (at most one effect on the provider's side at a time) and records (one status write).
 //
-// For each kind, NAME_controller.go wires and observes, NAME_decide.go decides, NAME_act.go acts, and NAME_status.go says
-// what stands in the status. journal.go is what is written before a remote is made, references.go reads what specs refer
-// to, attempts.go what a process remembers of them, redact.go keeps Secrets out of stored output, patch.go has the writes, and wake.go lets one reconciler wake another.
+// For each kind, NAME_controller.go wires and observes, NAME_decide.go decides, the files that are named for the steps of its
+// life (sandbox_create.go, exec_start.go) act, and NAME_status.go says what stands in the status. journal.go is what is
+// written before a remote is made, attempts.go what a process remembers of attempts, references.go reads what specs refer
+// to, redact.go keeps Secrets out of stored output, trouble.go makes errors into conditions, patch.go has the writes, and
+// wake.go lets one reconciler wake another.
 package controller
 
 import (

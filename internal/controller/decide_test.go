@@ -15,7 +15,8 @@ var noon = time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
 func TestDecideSandbox(t *testing.T) {
 	running := func(change func(*sandboxFacts)) sandboxFacts {
 		f := sandboxFacts{
-			now: noon, deletionDeadline: time.Minute, held: true, bound: true, state: v1alpha1.SandboxRunning, equipped: true, current: true,
+			now: noon, deletionDeadline: time.Minute, held: true, bound: true, state: v1alpha1.SandboxRunning, equipped: true,
+			current: true,
 		}
 		change(&f)
 		return f
@@ -30,14 +31,16 @@ func TestDecideSandbox(t *testing.T) {
 		facts sandboxFacts
 		want  sandboxAction
 	}{
-		"a new object is created":             {sandboxFacts{now: noon, equipped: true}, sandboxCreate},
-		"an open journal is searched first":   {sandboxFacts{now: noon, held: true, journalOpen: true}, sandboxFind},
-		"a sandbox as declared rests":         {running(func(*sandboxFacts) {}), sandboxRest},
-		"a changed generation is recorded":    {running(func(f *sandboxFacts) { f.current = false }), sandboxRecord},
-		"a suspect is probed":                 {running(func(f *sandboxFacts) { f.suspect = true }), sandboxProbe},
-		"one that is being made is probed":    {running(func(f *sandboxFacts) { f.state = v1alpha1.SandboxCreating }), sandboxProbe},
-		"files that are missing are written":  {running(func(f *sandboxFacts) { f.equipped = false }), sandboxEquip},
-		"a stopped one gets no files":         {running(func(f *sandboxFacts) { f.state, f.equipped = v1alpha1.SandboxStopped, false }), sandboxRest},
+		"a new object is created":            {sandboxFacts{now: noon, equipped: true}, sandboxCreate},
+		"an open journal is searched first":  {sandboxFacts{now: noon, held: true, journalOpen: true}, sandboxFind},
+		"a sandbox as declared rests":        {running(func(*sandboxFacts) {}), sandboxRest},
+		"a changed generation is recorded":   {running(func(f *sandboxFacts) { f.current = false }), sandboxRecord},
+		"a suspect is probed":                {running(func(f *sandboxFacts) { f.suspect = true }), sandboxProbe},
+		"one that is being made is probed":   {running(func(f *sandboxFacts) { f.state = v1alpha1.SandboxCreating }), sandboxProbe},
+		"files that are missing are written": {running(func(f *sandboxFacts) { f.equipped = false }), sandboxEquip},
+		"a stopped one gets no files": {
+			running(func(f *sandboxFacts) { f.state, f.equipped = v1alpha1.SandboxStopped, false }), sandboxRest,
+		},
 		"a deleted one is destroyed":          {deleted(0, func(*sandboxFacts) {}), sandboxDestroy},
 		"one without our finalizer is left":   {deleted(0, func(f *sandboxFacts) { f.held = false }), sandboxRest},
 		"one that never had a remote goes":    {deleted(0, func(f *sandboxFacts) { f.bound = false }), sandboxRelease},
@@ -69,14 +72,16 @@ func TestDecideExec(t *testing.T) {
 	}
 	started := with(waiting, func(f *execFacts) { f.started, f.sandboxReady, f.sameSandbox = true, true, true })
 	seen := with(started, func(f *execFacts) { f.seen = true })
-	finished := execFacts{now: noon, finished: true, started: true}
+	finished := execFacts{now: noon, finished: true, started: true, current: true}
 	for name, c := range map[string]struct {
 		facts execFacts
 		want  execAction
 	}{
-		"it waits for its sandbox":           {waiting, execWait},
-		"it starts in a ready sandbox":       {with(waiting, func(f *execFacts) { f.sandboxReady = true }), execStart},
-		"a cancelled one never starts":       {with(waiting, func(f *execFacts) { f.sandboxReady, f.cancelled = true, true }), execNeverStarted},
+		"it waits for its sandbox":     {waiting, execWait},
+		"it starts in a ready sandbox": {with(waiting, func(f *execFacts) { f.sandboxReady = true }), execStart},
+		"a cancelled one never starts": {
+			with(waiting, func(f *execFacts) { f.sandboxReady, f.cancelled = true, true }), execNeverStarted,
+		},
 		"after the start deadline it ends":   {with(waiting, func(f *execFacts) { f.now = noon.Add(time.Hour) }), execGiveUp},
 		"a start that was not seen is tried": {started, execStartAgain},
 		"after the deadline the fence is taken": {
@@ -93,6 +98,7 @@ func TestDecideExec(t *testing.T) {
 		"a deleted one without a sandbox goes":   {with(seen, func(f *execFacts) { f.deleting, f.sameSandbox = true, false }), execLetGo},
 		"a deleted one of others' holding rests": {with(started, func(f *execFacts) { f.deleting = true }), execRest},
 		"a finished one rests":                   {finished, execRest},
+		"a finished one sees a changed spec":     {with(finished, func(f *execFacts) { f.current = false }), execRecord},
 		"a finished one is let go":               {with(finished, func(f *execFacts) { f.seen = true }), execLetGo},
 		"a finished one expires":                 {with(finished, func(f *execFacts) { f.expiresAt = noon }), execExpire},
 	} {

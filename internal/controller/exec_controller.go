@@ -108,6 +108,7 @@ func (p *execPass) facts() execFacts {
 		now:           p.now,
 		deleting:      p.exec.DeletionTimestamp != nil,
 		finished:      status.Outcome != "",
+		current:       status.ObservedGeneration == p.exec.Generation,
 		started:       status.StartTime != nil,
 		seen:          controllerutil.ContainsFinalizer(p.exec, v1alpha1.ExecFinalizer),
 		cancelled:     p.exec.Spec.DesiredState == v1alpha1.ExecCancelled,
@@ -146,6 +147,8 @@ func (p *execPass) sameSandbox() bool {
 
 func (p *execPass) do(ctx context.Context, action execAction) (ctrl.Result, error) {
 	switch action {
+	case execRecord:
+		return p.recordGeneration(ctx)
 	case execExpire:
 		return p.expire(ctx)
 	case execLetGo:
@@ -177,7 +180,7 @@ func (p *execPass) do(ctx context.Context, action execAction) (ctrl.Result, erro
 
 // record writes the status where it changed.
 func (p *execPass) record(ctx context.Context) error {
-	p.exec.Status.ObservedGeneration = p.exec.Generation
+	p.exec.Status.ObservedGeneration = observeGeneration(p.exec.Status.Conditions, p.exec.Generation)
 	if equality.Semantic.DeepEqual(&p.before.Status, &p.exec.Status) {
 		return nil
 	}
@@ -186,6 +189,14 @@ func (p *execPass) record(ctx context.Context) error {
 	}
 	p.before = p.exec.DeepCopy()
 	return nil
+}
+
+// recordGeneration notes that a finished run has seen a change of its spec: only its time to live can still matter.
+func (p *execPass) recordGeneration(ctx context.Context) (ctrl.Result, error) {
+	if err := p.record(ctx); err != nil {
+		return ctrl.Result{}, err
+	}
+	return p.do(ctx, decideExec(p.facts()))
 }
 
 // runsIn maps a Sandbox to the runs in it that are not finished.

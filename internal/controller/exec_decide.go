@@ -14,6 +14,8 @@ type execFacts struct {
 	deleting bool
 	// finished says that there is an outcome.
 	finished bool
+	// current says that the status speaks of this generation.
+	current bool
 	// expiresAt is when a finished run is to be deleted; zero = never.
 	expiresAt time.Time
 	// started says that the command may have run: the journal is in the status.
@@ -36,6 +38,8 @@ type execAction string
 const (
 	// execRest: nothing is to be done.
 	execRest execAction = "rest"
+	// execRecord: bring the status up to date with the generation.
+	execRecord execAction = "record"
 	// execExpire: delete the object, now or when its time has come.
 	execExpire execAction = "expire"
 	// execLetGo: take our finalizer off.
@@ -65,14 +69,8 @@ const (
 // decideExec says what to do.
 func decideExec(f execFacts) execAction {
 	switch {
-	case f.finished && f.seen:
-		return execLetGo
-	case f.finished && f.deleting:
-		return execRest
-	case f.finished && !f.expiresAt.IsZero():
-		return execExpire
 	case f.finished:
-		return execRest
+		return decideFinishedExec(f)
 	case f.deleting && f.seen && f.sameSandbox:
 		return execKill
 	case f.deleting && f.seen:
@@ -83,6 +81,21 @@ func decideExec(f execFacts) execAction {
 		return decideStartedExec(f)
 	default:
 		return decideWaitingExec(f)
+	}
+}
+
+func decideFinishedExec(f execFacts) execAction {
+	switch {
+	case f.seen:
+		return execLetGo
+	case f.deleting:
+		return execRest
+	case !f.current:
+		return execRecord
+	case !f.expiresAt.IsZero():
+		return execExpire
+	default:
+		return execRest
 	}
 }
 

@@ -44,7 +44,7 @@ func (p *execPass) finish(e ending) {
 		status.Stdout, status.Stderr = e.stream(e.end.Stdout), e.stream(e.end.Stderr)
 	}
 	status.CompletionTime = new(metav1.NewTime(completed))
-	message := e.redaction.text(e.message)
+	message := e.redaction.text(e.message) + truncationNote(status.Stdout, "stdout") + truncationNote(status.Stderr, "stderr")
 	p.setEnd(v1alpha1.ConditionFinished, string(e.outcome), message)
 	if e.outcome == v1alpha1.OutcomeSucceeded {
 		p.setEnd(v1alpha1.ConditionComplete, string(e.outcome), message)
@@ -113,6 +113,14 @@ func (e ending) stream(s execution.Stream) *v1alpha1.StreamStatus {
 	}
 	status.Head, status.Tail = asText(head), asText(tail)
 	return status
+}
+
+// truncationNote says so where a stream is not kept as a whole.
+func truncationNote(stream *v1alpha1.StreamStatus, name string) string {
+	if stream == nil || stream.Retention != v1alpha1.RetentionTruncated {
+		return ""
+	}
+	return fmt.Sprintf("; of the %d bytes of %s, beginning and end are kept", *stream.Bytes, name)
 }
 
 // asText replaces runs of bytes that are no UTF-8.

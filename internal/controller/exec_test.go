@@ -112,7 +112,9 @@ var _ = Describe("A SandboxExec", func() {
 			Shell("echo token=$TOKEN").StartDeadline(60).Obj()
 		create(ctx, exec)
 		eventually(ctx, exec, v1alpha1.ConditionReady, "False/ReferenceNotFound")
-		create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "s"}, StringData: map[string]string{"k": "tops3cret"}})
+		create(ctx, &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "s"}, StringData: map[string]string{"k": "tops3cret"},
+		})
 		Eventually(func() v1alpha1.ExecOutcome { return refresh(ctx, exec).Status.Outcome }, 40*time.Second).
 			Should(Equal(v1alpha1.OutcomeSucceeded))
 		Expect(exec.Status.Stdout.Head).To(Equal("token=[redacted]\n"))

@@ -115,10 +115,15 @@ func (r *references) value(ctx context.Context, source *v1alpha1.ValueSource) ([
 func (r *references) key(kind string, values map[string][]byte, ref v1alpha1.KeyReference) ([]byte, error) {
 	value, ok := values[ref.Key]
 	if !ok {
-		return nil, &referenceError{fmt.Sprintf("%s %q in namespace %q has no key %q", kind, ref.Name, r.namespace, ref.Key)}
+		return nil, &referenceError{fmt.Sprintf("%s %q in namespace %q has no key %q; put it there with: kubectl patch %s %s -n %s "+
+			"--type merge -p '{\"%s\":{\"%s\":\"...\"}}'", kind, ref.Name, r.namespace, ref.Key,
+			strings.ToLower(kind), ref.Name, r.namespace, dataField[kind], ref.Key)}
 	}
 	return value, nil
 }
+
+// dataField is where kubectl patch puts text.
+var dataField = map[string]string{"Secret": "stringData", "ConfigMap": "data"}
 
 func (r *references) secret(ctx context.Context, name string) (map[string][]byte, error) {
 	if values, ok := r.secrets[name]; ok {
@@ -152,7 +157,9 @@ func (r *references) configMap(ctx context.Context, name string) (map[string][]b
 func (r *references) get(ctx context.Context, kind, name string, object client.Object) error {
 	err := r.reader.Get(ctx, types.NamespacedName{Namespace: r.namespace, Name: name}, object)
 	if apierrors.IsNotFound(err) {
-		return &referenceError{fmt.Sprintf("%s %q does not exist in namespace %q", kind, name, r.namespace)}
+		command := map[string]string{"Secret": "secret generic", "ConfigMap": "configmap"}[kind]
+		return &referenceError{fmt.Sprintf("%s %q does not exist in namespace %q; make it with: kubectl create %s %s -n %s "+
+			"--from-literal=KEY=...", kind, name, r.namespace, command, name, r.namespace)}
 	}
 	if err != nil {
 		return fmt.Errorf("reading %s %q: %w", kind, name, err)

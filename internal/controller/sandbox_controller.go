@@ -124,7 +124,7 @@ func (p *sandboxPass) do(ctx context.Context, action sandboxAction) (ctrl.Result
 
 // record writes the status where it changed.
 func (p *sandboxPass) record(ctx context.Context) error {
-	p.sandbox.Status.ObservedGeneration = p.sandbox.Generation
+	p.sandbox.Status.ObservedGeneration = observeGeneration(p.sandbox.Status.Conditions, p.sandbox.Generation)
 	if equality.Semantic.DeepEqual(&p.before.Status, &p.sandbox.Status) {
 		return nil
 	}

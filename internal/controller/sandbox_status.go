@@ -44,6 +44,14 @@ func setProgress(conditions *[]metav1.Condition, generation int64, progress, rea
 	}
 }
 
+// observeGeneration makes all conditions speak of the generation, and returns it.
+func observeGeneration(conditions []metav1.Condition, generation int64) int64 {
+	for i := range conditions {
+		conditions[i].ObservedGeneration = generation
+	}
+	return generation
+}
+
 func (p *sandboxPass) setProgress(progress, reason, message string) {
 	setProgress(&p.sandbox.Status.Conditions, p.sandbox.Generation, progress, reason, message)
 }

@@ -223,7 +223,8 @@ var _ = Describe("A Sandbox", func() {
 	It("ignores a journal that was copied from another object", func(ctx SpecContext) {
 		create(ctx, builders.MakeProvider(ns, "named", "named").Obj())
 		sandbox := builders.MakeSandbox(ns, "sbx").NamespacedProvider("named").Annotation(v1alpha1.JournalAnnotation,
-			`{"uid":"somebody-else","incarnation":7,"attempt":1,"time":"2026-01-01T00:00:00Z","provider":{"kind":"SandboxProvider","name":"x","uid":"y","backend":"named"}}`).Obj()
+			`{"uid":"somebody-else","incarnation":7,"attempt":1,"time":"2026-01-01T00:00:00Z",`+
+				`"provider":{"kind":"SandboxProvider","name":"x","uid":"y","backend":"named"}}`).Obj()
 		create(ctx, sandbox)
 		eventually(ctx, sandbox, v1alpha1.ConditionReady, "True/Ready")
 		Expect(sandbox.Status.Incarnation).To(BeEquivalentTo(1))
@@ -246,7 +247,8 @@ var _ = Describe("A provider", func() {
 			ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "key"}, StringData: map[string]string{"other": "x"},
 		}
 		create(ctx, secret)
-		eventually(ctx, provider, v1alpha1.ConditionReady, `False/CredentialsMissing: Secret "key" in namespace "`+ns+`" has no key "token"`)
+		eventually(ctx, provider, v1alpha1.ConditionReady,
+			`False/CredentialsMissing: Secret "key" in namespace "`+ns+`" has no key "token"`)
 		secret.StringData = map[string]string{"token": "wrong-token"}
 		Expect(k8s.Update(ctx, secret)).To(Succeed())
 		eventually(ctx, provider, v1alpha1.ConditionReady, "False/Unauthorized")

@@ -6,6 +6,7 @@ package controller_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -14,15 +15,18 @@ import (
 	. "github.com/onsi/gomega"
 	"go.uber.org/goleak"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/yaml"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
@@ -77,6 +81,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	k8s, err = client.New(plane.Config, client.Options{Scheme: scheme})
 	Expect(err).NotTo(HaveOccurred())
 	Expect(k8s.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: operatorNamespace}})).To(Succeed())
+	grantManagerRole(ctx)
 	before := goleak.IgnoreCurrent()
 	stopManager = startManager()
 	DeferCleanup(func() {
@@ -94,9 +99,27 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	})
 })
 
+// manager is who the reconcilers are to the API server: nobody but for the role that config/rbac gives them.
+const manager = "system:serviceaccount:operator:controller-manager"
+
+func grantManagerRole(ctx context.Context) {
+	GinkgoHelper()
+	text, err := os.ReadFile("../../config/rbac/role.yaml")
+	Expect(err).NotTo(HaveOccurred())
+	var role rbacv1.ClusterRole
+	Expect(yaml.UnmarshalStrict(text, &role)).To(Succeed())
+	create(ctx, &role, &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "manager"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: manager}},
+	})
+}
+
 // startManager runs the reconcilers until the function that it returns is called.
 func startManager() func() {
-	mgr, err := ctrl.NewManager(plane.Config, ctrl.Options{
+	asManager := rest.CopyConfig(plane.Config)
+	asManager.Impersonate = rest.ImpersonationConfig{UserName: manager}
+	mgr, err := ctrl.NewManager(asManager, ctrl.Options{
 		Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
 		Controller: config.Controller{SkipNameValidation: new(true)},
 		Client: client.Options{Cache: &client.CacheOptions{
@@ -129,7 +152,7 @@ func newNamespace(ctx context.Context) string {
 	GinkgoHelper()
 	name := fmt.Sprintf("spec-%d", spaces.Add(1))
 	Expect(k8s.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})).To(Succeed())
-	DeferCleanup(func(ctx SpecContext) {
+	DeferCleanup(func(ctx SpecContext) { //nolint:contextcheck // Remotes makes no call
 		for _, p := range providers {
 			p.ClearFaults()
 		}

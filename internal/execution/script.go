@@ -24,16 +24,19 @@ func (p Program) script(name string) ([]byte, error) {
 		return nil, err
 	}
 	var b bytes.Buffer
+	// Below, the program's environment is set, in which any name may stand, and a PATH without a single program.
 	b.WriteString(`rm -f "$0"
-dir=${0%/*}
+sandboxes_run_dir=${0%/*}
+sandboxes_run_path=$PATH
 refuse() {
-	printf '%s\n%s\n' "$1" "$2" >"$dir/refused.new" && mv "$dir/refused.new" "$dir/refused"
+	PATH=$sandboxes_run_path
+	printf '%s\n%s\n' "$1" "$2" >"$sandboxes_run_dir/refused.new" && mv "$sandboxes_run_dir/refused.new" "$sandboxes_run_dir/refused"
 	exit 126
 }
 `)
 	if len(p.Stdin) > 0 {
 		writeFile(&b, "input", p.Stdin)
-		b.WriteString("exec <\"$dir/input\"\nrm -f \"$dir/input\"\n")
+		b.WriteString("exec <\"$sandboxes_run_dir/input\"\nrm -f \"$sandboxes_run_dir/input\"\n")
 	}
 	if p.Code != nil {
 		writeFile(&b, "code."+p.Code.Extension, []byte(p.Code.Source))
@@ -77,8 +80,9 @@ func (p Program) writeProgram(b *bytes.Buffer) {
 		b.WriteByte('\n')
 		return
 	}
-	fmt.Fprintf(b, "for program in %s; do command -v \"$program\" >/dev/null 2>&1 && exec \"$program\" \"$dir/code.%s\"; done\n",
-		strings.Join(p.Code.Interpreters, " "), p.Code.Extension)
+	for _, interpreter := range p.Code.Interpreters {
+		fmt.Fprintf(b, "command -v %[1]s >/dev/null 2>&1 && exec %[1]s \"$sandboxes_run_dir/code.%[2]s\"\n", interpreter, p.Code.Extension)
+	}
 	fmt.Fprintf(b, "refuse InterpreterMissing %s\n", backends.Quote(fmt.Sprintf(
 		"the sandbox has none of the programs that run this language (looked for %s on its PATH)",
 		strings.Join(p.Code.Interpreters, ", "))))
@@ -96,7 +100,7 @@ func writeFile(b *bytes.Buffer, name string, content []byte) {
 		}
 		b.WriteByte('\'')
 	}
-	fmt.Fprintf(b, "\n} >\"$dir/%s\" || refuse SpoolUnavailable 'the disk of the sandbox is full'\n", name)
+	fmt.Fprintf(b, "\n} >\"$sandboxes_run_dir/%s\" || refuse SpoolUnavailable 'the disk of the sandbox is full'\n", name)
 }
 
 // writeFormat appends one byte as it stands in the single-quoted format of printf.

@@ -5,6 +5,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -29,6 +30,13 @@ type SetupError struct {
 
 // Error implements error.
 func (e *SetupError) Error() string { return e.Message }
+
+// IsSetup returns the SetupError in err's chain, if there is one.
+func IsSetup(err error) (*SetupError, bool) {
+	var setup *SetupError
+	ok := errors.As(err, &setup)
+	return setup, ok
+}
 
 func setupErrorf(reason, format string, args ...any) *SetupError {
 	return &SetupError{Reason: reason, Message: fmt.Sprintf(format, args...)}

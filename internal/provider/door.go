@@ -37,7 +37,9 @@ func (d *Door) Identity() v1alpha1.ProviderIdentity { return d.identity }
 func (d *Door) Registration() backends.Registration { return d.registration }
 
 // Version changes when the provider object, its credentials or its parameters change.
-func (d *Door) Version() string { return fmt.Sprintf("%s %d %s", d.identity.UID, d.generation, d.fingerprint) }
+func (d *Door) Version() string {
+	return fmt.Sprintf("%s %d %s", d.identity.UID, d.generation, d.fingerprint)
+}
 
 // HasUniqueNames says that FindByName works, so that a second Create of the same name can't make a second remote.
 func (d *Door) HasUniqueNames() bool {

@@ -4,7 +4,6 @@
 package provider
 
 import (
-	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -41,11 +40,4 @@ func observe(backend, operation string, err error, took time.Duration) {
 	}
 	requestsTotal.WithLabelValues(backend, operation, code).Inc()
 	requestSeconds.WithLabelValues(backend, operation).Observe(took.Seconds())
-}
-
-// IsSetup returns the SetupError in err's chain, if there is one.
-func IsSetup(err error) (*SetupError, bool) {
-	var setup *SetupError
-	ok := errors.As(err, &setup)
-	return setup, ok
 }

@@ -55,7 +55,7 @@ func TestOfAVariableGivenTwiceTheLastCounts(t *testing.T) {
 
 func TestTheMachinesFilesThatNotEveryoneMayReadStayOut(t *testing.T) {
 	g := NewWithT(t)
-	machine, dir := t.TempDir(), t.TempDir()
+	machine, dir := t.TempDir(), t.TempDir()+"/base"
 	certs := filepath.Join(machine, "etc/ssl/certs")
 	g.Expect(os.MkdirAll(certs+"/private", 0o755)).To(Succeed())
 	g.Expect(os.MkdirAll(machine+"/usr/bin", 0o755)).To(Succeed())

@@ -6,6 +6,7 @@
 package local
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -63,7 +64,7 @@ func TestASandboxGetsNoMoreCPUThanItMay(t *testing.T) {
 		g.Expect(err).NotTo(HaveOccurred())
 		for _, pid := range pids {
 			stat, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-			fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+			fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 			user, _ := strconv.Atoi(fields[11])
 			system, _ := strconv.Atoi(fields[12])
 			ticks += user + system

@@ -188,7 +188,7 @@ func (s session) run(ctx context.Context, c call) (outcome, error) {
 		marked.Env = append([]string{markerVariable + "=" + marker}, c.process.Env...)
 		c.process = &marked
 	}
-	e, err := s.newExec(c)
+	e, err := s.newExec(ctx, c)
 	if err != nil {
 		return outcome{}, backends.Errorf(backends.Unavailable, Name, operationRun, "the command can't be started: %w", err)
 	}
@@ -292,7 +292,7 @@ type exitStatus struct {
 
 // newExec starts the client. The process's description and its input travel in nameless memory files, so that neither its
 // arguments nor its environment show in the machine's process list, and so that input needs nobody who keeps writing.
-func (s session) newExec(c call) (*execution, error) {
+func (s session) newExec(ctx context.Context, c call) (*execution, error) {
 	spec, err := json.Marshal(c.process)
 	if err != nil {
 		return nil, err
@@ -309,8 +309,8 @@ func (s session) newExec(c call) (*execution, error) {
 	if files.err != nil {
 		return nil, files.err
 	}
-	// Files 3, 4 and 5 of the client.
-	cmd := newCommand(context.Background(), s.machine.runsc.program,
+	// Its end is for wait and close to decide. The files are its numbers 3, 4 and 5.
+	cmd := newCommand(context.WithoutCancel(ctx), s.machine.runsc.program,
 		stateFlag(s.dir), "--log=/proc/self/fd/5", "--log-format=json", "exec",
 		"-process", "/proc/self/fd/3", "-internal-pid-file", "/proc/self/fd/4", s.dir.id())
 	cmd.ExtraFiles = []*os.File{description, startedWriter, log}

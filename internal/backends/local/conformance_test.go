@@ -9,6 +9,7 @@ import (
 	"os"
 	"syscall"
 	"testing"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/onsi/ginkgo/v2"
@@ -29,8 +30,9 @@ var _ = conformance.Describe("local", func() conformance.Subject { return subjec
 var _ = conformance.Describe("local in an image", func() conformance.Subject {
 	t := ginkgo.GinkgoTB()
 	tools := []string{
-		"bash", "cat", "chmod", "cp", "cut", "date", "dd", "dirname", "echo", "env", "false", "find", "grep", "head", "id", "kill", "ln", "ls",
-		"mkdir", "mkfifo", "mktemp", "mv", "od", "printf", "ps", "pwd", "rm", "rmdir", "sed", "seq", "setsid", "sort", "stat", "tail",
+		"bash", "cat", "chmod", "cp", "cut", "date", "dd", "dirname", "echo", "env", "false", "find", "grep", "head", "id", "kill",
+		"ln", "ls", "mkdir", "mkfifo", "mktemp", "mv", "od", "printf", "ps", "pwd", "rm", "rmdir", "sed", "seq", "setsid",
+		"sort", "stat", "tail",
 		"tee", "test", "timeout", "touch", "tr", "true", "wc", "yes",
 	}
 	image := imageOf(t, v1.Config{}, shellLayer(t, tools...), layerOf(t, entry{name: "tmp/", mode: 0o1777}))
@@ -53,7 +55,7 @@ func (h *host) makeError(code backends.Code, id string) (undo func(), possible b
 	case backends.NotRunning:
 		d := (&store{root: h.root}).remote(id)
 		g.Expect(syscall.Kill(sandboxProcess(d, d.sentry()), syscall.SIGKILL)).To(gomega.Succeed())
-		g.Eventually(func() int { return sandboxProcess(d, d.sentry()) }).Should(gomega.BeZero())
+		g.Eventually(func() int { return sandboxProcess(d, d.sentry()) }).WithTimeout(15 * time.Second).Should(gomega.BeZero())
 		return func() {}, true
 	case backends.NotFound:
 		g.Expect(h.another().Destroy(h.t.Context(), id)).To(gomega.Succeed())

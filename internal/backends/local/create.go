@@ -7,6 +7,7 @@ package local
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -155,7 +156,7 @@ func (m *machine) start(
 		_ = staged.discard()
 		return record{}, unavailable("the sandbox's directory can't be filled: %w", err)
 	}
-	s, err := m.newStarter(d, rec, makeDir, m.runsc.startArguments(d, rec, o.Platform, request.Resources.DiskBytes))
+	s, err := m.newStarter(ctx, d, rec, makeDir, m.runsc.startArguments(d, rec, o.Platform, request.Resources.DiskBytes))
 	if err != nil {
 		_ = staged.discard()
 		return record{}, unavailable("the sandbox's starter can't be started: %w", err)
@@ -194,16 +195,15 @@ func (m *machine) fill(staged, d remoteDir, from rootfs, request backends.Create
 	if !rec.WorkMounted && !isDir(files, rec.WorkingDir) {
 		makeDir = rec.WorkingDir
 	}
-	if err := errors.Join(os.Mkdir(staged.state(), 0o700), os.Mkdir(staged.work(), 0o755)); err != nil {
+	if err := errors.Join(os.Mkdir(staged.state(), 0o700), makeOpenDir(staged.work()),
+		os.Chown(staged.work(), int(rec.User.UID), int(rec.User.GID))); err != nil {
 		return record{}, "", err
 	}
-	if err := errors.Join(
-		os.Chmod(staged.work(), 0o755), os.Chown(staged.work(), int(rec.User.UID), int(rec.User.GID))); err != nil {
+	bundle, err := json.Marshal(newBundle(d, rec, from, request.Resources))
+	if err != nil {
 		return record{}, "", err
 	}
-	return rec, makeDir, errors.Join(
-		writeJSON(staged.bundleSpec(), newBundle(d, rec, from, request.Resources), 0o600),
-		writeJSON(staged.record(), rec, 0o600))
+	return rec, makeDir, errors.Join(os.WriteFile(staged.bundleSpec(), bundle, 0o600), writeJSON(staged.record(), rec))
 }
 
 func isDir(files tree, name string) bool {
@@ -215,10 +215,14 @@ func isDir(files tree, name string) bool {
 type starter struct {
 	cmd  *exec.Cmd
 	gate *os.File
-	done chan error
+	// done is closed when it has ended; err is set by then.
+	done chan struct{}
+	err  error
 }
 
-func (m *machine) newStarter(d remoteDir, rec record, makeDir string, start []string) (*starter, error) {
+func (m *machine) newStarter(
+	ctx context.Context, d remoteDir, rec record, makeDir string, start []string,
+) (*starter, error) {
 	gateReader, gate, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -233,16 +237,19 @@ func (m *machine) newStarter(d remoteDir, rec record, makeDir string, start []st
 	defer func() { _, _ = in.Close(), out.Close() }()
 	args := append([]string{"-c", startScript, "starter", string(d), makeDir,
 		fmt.Sprintf("%d:%d", rec.User.UID, rec.User.GID), m.runsc.program, d.id()}, start...)
-	// Not bound to any context: it must outlive this process.
-	cmd := newCommand(context.Background(), hostShell, args...)
+	// No context ends it: it must outlive this process.
+	cmd := newCommand(context.WithoutCancel(ctx), hostShell, args...)
 	cmd.Stdin, cmd.Stdout = in, out
 	cmd.ExtraFiles = []*os.File{gateReader}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		return nil, errors.Join(err, gate.Close())
 	}
-	s := &starter{cmd: cmd, gate: gate, done: make(chan error, 1)}
-	go func() { s.done <- cmd.Wait() }()
+	s := &starter{cmd: cmd, gate: gate, done: make(chan struct{})}
+	go func() {
+		s.err = cmd.Wait()
+		close(s.done)
+	}()
 	return s, nil
 }
 
@@ -264,8 +271,8 @@ func (s *starter) publish(staged *stage, d remoteDir) error {
 // wait returns when the starter has ended, or kills it when ctx ends first.
 func (s *starter) wait(ctx context.Context) error {
 	select {
-	case err := <-s.done:
-		return err
+	case <-s.done:
+		return s.err
 	case <-ctx.Done():
 		_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
 		<-s.done

@@ -58,7 +58,7 @@ func (b *backend) work(ctx context.Context, operation, id, name string) (work, s
 
 // natively runs an operation on the work directory; the fall-back is taken unless that gives a plain answer.
 func natively[T any](
-	b *backend, ctx context.Context, operation, id, name string,
+	ctx context.Context, b *backend, operation, id, name string,
 	native func(w work, relative string) (T, error), byCommand func() (T, error),
 ) (T, error) {
 	var none T
@@ -87,7 +87,7 @@ func (b *backend) ReadFile(ctx context.Context, id, name string, limit int64) ([
 	if limit <= 0 {
 		limit = backends.DefaultOutputLimit
 	}
-	return natively(b, ctx, "read file", id, name,
+	return natively(ctx, b, "read file", id, name,
 		func(w work, relative string) ([]byte, error) { return w.read(relative, limit) },
 		func() ([]byte, error) { return backends.ReadFileByCommand(ctx, b, id, name, limit) })
 }
@@ -115,7 +115,7 @@ func (w work) read(name string, limit int64) ([]byte, error) {
 
 // WriteFile implements backends.FileWriter.
 func (b *backend) WriteFile(ctx context.Context, id, name string, content []byte, mode fs.FileMode) error {
-	_, err := natively(b, ctx, "write file", id, name,
+	_, err := natively(ctx, b, "write file", id, name,
 		func(w work, relative string) (struct{}, error) { return struct{}{}, w.write(relative, content, mode) },
 		func() (struct{}, error) {
 			return struct{}{}, backends.WriteFileByCommand(ctx, b, id, name, content, mode)
@@ -175,7 +175,7 @@ func (w work) makeDirs(name string) error {
 
 // MakeDir implements backends.DirMaker.
 func (b *backend) MakeDir(ctx context.Context, id, name string) error {
-	_, err := natively(b, ctx, "make directory", id, name,
+	_, err := natively(ctx, b, "make directory", id, name,
 		func(w work, relative string) (struct{}, error) { return struct{}{}, w.makeDirs(relative) },
 		func() (struct{}, error) { return struct{}{}, backends.MakeDirByCommand(ctx, b, id, name) })
 	return err
@@ -183,7 +183,7 @@ func (b *backend) MakeDir(ctx context.Context, id, name string) error {
 
 // ReadDir implements backends.DirReader.
 func (b *backend) ReadDir(ctx context.Context, id, name string) ([]backends.FileInfo, error) {
-	return natively(b, ctx, "read directory", id, name, work.list,
+	return natively(ctx, b, "read directory", id, name, work.list,
 		func() ([]backends.FileInfo, error) { return backends.ReadDirByCommand(ctx, b, id, name) })
 }
 
@@ -222,7 +222,7 @@ func fileInfo(info fs.FileInfo) backends.FileInfo {
 
 // Stat implements backends.Stater.
 func (b *backend) Stat(ctx context.Context, id, name string) (backends.FileInfo, error) {
-	return natively(b, ctx, "stat", id, name,
+	return natively(ctx, b, "stat", id, name,
 		func(w work, relative string) (backends.FileInfo, error) {
 			info, err := w.Lstat(relative)
 			if err != nil {
@@ -235,7 +235,7 @@ func (b *backend) Stat(ctx context.Context, id, name string) (backends.FileInfo,
 
 // Remove implements backends.Remover.
 func (b *backend) Remove(ctx context.Context, id, name string) error {
-	_, err := natively(b, ctx, "remove", id, name,
+	_, err := natively(ctx, b, "remove", id, name,
 		func(w work, relative string) (struct{}, error) {
 			if _, err := w.Lstat(relative); err != nil {
 				return struct{}{}, err

@@ -56,34 +56,36 @@ type host struct {
 }
 
 // newHost skips the test where gVisor can't run, and fails it when it leaves a process behind.
-func newHost(t testing.TB) *host {
-	t.Helper()
+func newHost(tb testing.TB) *host {
+	tb.Helper()
 	program := testRunsc()
 	if os.Geteuid() != 0 {
-		t.Skip("gVisor sandboxes need root")
+		tb.Skip("gVisor sandboxes need root")
 	}
 	if program == "" {
-		t.Skip("there is no runsc: run hack/build-binaries runsc, or set " + runscVariable)
+		tb.Skip("there is no runsc: run hack/build-binaries runsc, or set " + runscVariable)
 	}
-	root := t.TempDir()
-	h := &host{backend: openTestBackend(t, root, program), t: t, root: root}
-	t.Cleanup(h.destroyAll)
+	root := tb.TempDir()
+	h := &host{backend: openTestBackend(tb, root, program), t: tb, root: root}
+	tb.Cleanup(h.destroyAll)
 	return h
 }
 
 // openTestBackend opens a backend as the operator does: flags, then New.
-func openTestBackend(t testing.TB, root, program string, registries ...string) *backend {
-	t.Helper()
-	g := NewWithT(t)
+func openTestBackend(tb testing.TB, root, program string, registries ...string) *backend {
+	tb.Helper()
+	g := NewWithT(tb)
 	registration := Registration()
 	flags := flag.NewFlagSet("test", flag.ContinueOnError)
 	registration.Flags(flags)
 	g.Expect(flags.Parse([]string{
 		"--local-root=" + root, "--local-runsc=" + program, "--local-registries=" + strings.Join(registries, ","),
 	})).To(Succeed())
-	opened, err := registration.New(t.Context(), backends.Config{})
+	opened, err := registration.New(tb.Context(), backends.Config{})
 	g.Expect(err).NotTo(HaveOccurred())
-	return opened.(*backend)
+	b, ok := opened.(*backend)
+	g.Expect(ok).To(BeTrue())
+	return b
 }
 
 // another returns a backend of another process, as it were, on the same state directory.

@@ -155,7 +155,7 @@ func unpackStaged(ctx context.Context, client *puller, ref name.Digest, dir stri
 		return unfit("it is for %s/%s, and this machine needs linux/%s", config.OS, config.Architecture, runtime.GOARCH)
 	}
 	root := filepath.Join(dir, imageRootfs)
-	if err := errors.Join(os.Mkdir(root, 0o755), os.Chmod(root, 0o755)); err != nil {
+	if err := makeOpenDir(root); err != nil {
 		return err
 	}
 	files, err := openTree(root)
@@ -173,7 +173,7 @@ func unpackStaged(ctx context.Context, client *puller, ref name.Digest, dir stri
 	if err := files.prepare(); err != nil {
 		return unfit("its root filesystem lacks what a sandbox needs: %w", err)
 	}
-	if err := writeJSON(filepath.Join(dir, imageRecordFile), described, 0o600); err != nil {
+	if err := writeJSON(filepath.Join(dir, imageRecordFile), described); err != nil {
 		return err
 	}
 	return syncFilesystem(root)

@@ -37,7 +37,8 @@ func TestASandboxHasItsImagesFilesEnvironmentUserAndDirectory(t *testing.T) {
 	registry := newTestRegistry(t, h)
 	image := imageOf(t, v1.Config{
 		Env: []string{"PATH=/bin", "FROM=image", "BOTH=image"}, WorkingDir: "/app", User: "worker",
-	}, shellLayer(t, "cat", "env", "id", "pwd", "mkdir"), layerOf(t, entry{name: "app/", uid: 500, gid: 501}, entry{name: "hello", content: "from the image"}))
+	}, shellLayer(t, "cat", "env", "id", "pwd", "mkdir"),
+		layerOf(t, entry{name: "app/", uid: 500, gid: 501}, entry{name: "hello", content: "from the image"}))
 	reference := registry.push(t, "team/app:v1", image)
 
 	asked := imageRequest("box", reference)
@@ -93,7 +94,8 @@ func TestAWorkingDirectoryInWhichTheImageHasFilesShowsThem(t *testing.T) {
 	g, h := NewWithT(t), newHost(t)
 	registry := newTestRegistry(t, h)
 	reference := registry.push(t, "app:v1", imageOf(t, v1.Config{WorkingDir: "/app"},
-		shellLayer(t, "cat", "ls", "mkdir", "mv", "rm", "chmod", "stat", "head", "dirname", "wc"), layerOf(t, entry{name: "app/main", content: "program"})))
+		shellLayer(t, "cat", "ls", "mkdir", "mv", "rm", "chmod", "stat", "head", "dirname", "wc"),
+		layerOf(t, entry{name: "app/main", content: "program"})))
 	id := h.create(imageRequest("box", reference)).ID
 	g.Expect(string(h.run(id, "cat", "main").Stdout)).To(Equal("program"))
 	g.Expect(h.ReadFile(t.Context(), id, "/app/main", 0)).To(BeEquivalentTo("program"))
@@ -254,8 +256,7 @@ func TestAttributesAreKeptAndDevicesLeftOut(t *testing.T) {
 	info, err := os.Stat(dir + "/deep/in/suid")
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(info.Mode()).To(Equal(fs.ModeSetuid | 0o755))
-	g.Expect(info.Sys().(*syscall.Stat_t).Uid).To(BeEquivalentTo(12))
-	g.Expect(info.Sys().(*syscall.Stat_t).Gid).To(BeEquivalentTo(34))
+	g.Expect(info.Sys()).To(And(HaveField("Uid", BeEquivalentTo(12)), HaveField("Gid", BeEquivalentTo(34))))
 	g.Expect(os.Stat(dir + "/deep/in")).To(HaveField("Mode()", fs.ModeDir|0o755))
 	g.Expect(os.Stat(dir + "/sticky")).To(HaveField("Mode()", fs.ModeDir|fs.ModeSticky|0o777))
 	g.Expect(os.ReadDir(dir)).To(ConsistOf(HaveField("Name()", "deep"), HaveField("Name()", "sticky"), HaveField("Name()", "link")))

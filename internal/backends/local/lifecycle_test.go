@@ -6,7 +6,6 @@
 package local
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -151,7 +150,7 @@ func TestASandboxWhoseKernelWasKilledIsStoppedAndCanBeDestroyed(t *testing.T) {
 	id := h.running("box")
 	d := remoteDir(filepath.Join(h.root, sandboxesDir, id))
 	g.Expect(syscall.Kill(sandboxProcess(d, d.sentry()), syscall.SIGKILL)).To(Succeed())
-	g.Eventually(func() backends.State { return h.state(id) }).Should(Equal(backends.StateStopped))
+	g.Eventually(func() backends.State { return h.state(id) }).WithTimeout(15 * time.Second).Should(Equal(backends.StateStopped))
 	remote, err := h.Get(t.Context(), id)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(remote.Reason).To(ContainSubstring("processes ended"))
@@ -167,7 +166,7 @@ func TestASandboxWhoseFirstProcessWasKilledIsStopped(t *testing.T) {
 	g, h := NewWithT(t), newHost(t)
 	id := h.running("box")
 	_, _ = h.RunCommand(t.Context(), id, backends.Command{Argv: []string{"/bin/sh", "-c", "kill -9 1; sleep 1"}})
-	g.Eventually(func() backends.State { return h.state(id) }).WithTimeout(5 * time.Second).Should(Equal(backends.StateStopped))
+	g.Eventually(func() backends.State { return h.state(id) }).WithTimeout(15 * time.Second).Should(Equal(backends.StateStopped))
 	g.Expect(h.Destroy(t.Context(), id)).To(Succeed())
 }
 
@@ -204,7 +203,7 @@ func TestHalfMadeRemotesAreShownAsStoppedAndCanBeDestroyed(t *testing.T) {
 
 	whole := h.root + "/sandboxes/interrupted"
 	g.Expect(os.Mkdir(whole, 0o700)).To(Succeed())
-	g.Expect(writeJSON(whole+"/sandbox.json", record{Name: "interrupted", Labels: markOf("u").Labels()}, 0o600)).To(Succeed())
+	g.Expect(writeJSON(whole+"/sandbox.json", record{Name: "interrupted", Labels: markOf("u").Labels()})).To(Succeed())
 	g.Expect(os.WriteFile(whole+"/starter.pid", []byte("1\n"), 0o600)).To(Succeed())
 	damaged := h.root + "/sandboxes/damaged"
 	g.Expect(os.Mkdir(damaged, 0o700)).To(Succeed())
@@ -275,7 +274,7 @@ func TestCrashingCreate(t *testing.T) {
 	}
 	b := openTestBackend(t, root, os.Getenv(crashRunsc))
 	fmt.Println("ready")
-	remote, err := b.Create(context.Background(), request("box"))
+	remote, err := b.Create(t.Context(), request("box"))
 	fmt.Println(remote.State, err)
 	select {}
 }
@@ -288,7 +287,7 @@ func TestACreateThatIsKilledAtAnyMomentEndsRunningOrNotAtAll(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 	usual := time.Since(started)
 	g.Expect(h.Destroy(t.Context(), "measure")).To(Succeed())
-	const kills = 20
+	const kills = 12
 	for i := range kills {
 		delay := usual * time.Duration(i) * 5 / 4 / kills
 		killCreateAfter(t, h, delay)
@@ -325,14 +324,14 @@ func TestTheStarterDecidesByWhatWasPublishedWhenItsOperatorDies(t *testing.T) {
 		g.Expect(err).NotTo(HaveOccurred())
 		rec, makeDir, err := m.fill(remoteDir(staged.path), d, from, request(id))
 		g.Expect(err).NotTo(HaveOccurred())
-		s, err := m.newStarter(d, rec, makeDir, m.runsc.startArguments(d, rec, "systrap", 0))
+		s, err := m.newStarter(t.Context(), d, rec, makeDir, m.runsc.startArguments(d, rec, "systrap", 0))
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(os.WriteFile(remoteDir(staged.path).starter(), fmt.Appendln(nil, s.cmd.Process.Pid), 0o600)).To(Succeed())
 		return staged, d, s
 	}
 	staged, _, s := begin("before")
 	g.Expect(s.gate.Close()).To(Succeed()) // as the kernel does for a process that died
-	g.Expect(<-s.done).To(Succeed())
+	g.Expect(s.wait(t.Context())).To(Succeed())
 	g.Expect(staged.discard()).To(Succeed())
 	_, err = h.Get(t.Context(), "before")
 	g.Expect(err).To(MatchError(backends.NotFound))
@@ -343,13 +342,13 @@ func TestTheStarterDecidesByWhatWasPublishedWhenItsOperatorDies(t *testing.T) {
 	_, err = h.RunCommand(t.Context(), "after", backends.Command{Argv: []string{"true"}})
 	g.Expect(err).To(MatchError(backends.NotRunning))
 	g.Expect(s.gate.Close()).To(Succeed())
-	g.Expect(<-s.done).To(Succeed())
+	g.Expect(s.wait(t.Context())).To(Succeed())
 	g.Expect(h.state("after")).To(Equal(backends.StateRunning))
 
 	staged, d, s = begin("destroyed")
 	g.Expect(staged.publish(string(d))).To(Succeed())
 	g.Expect(h.Destroy(t.Context(), "destroyed")).To(Succeed())
-	g.Expect(<-s.done).To(HaveOccurred(), "the starter was killed")
+	g.Expect(s.wait(t.Context())).To(HaveOccurred(), "the starter was killed")
 	g.Expect(s.gate.Close()).To(Succeed())
 }
 

@@ -51,7 +51,7 @@ type settings struct {
 	registries string
 }
 
-func (s settings) trustedRegistries() []string {
+func (s *settings) trustedRegistries() []string {
 	return strings.FieldsFunc(s.registries, func(r rune) bool { return r == ',' || r == ' ' })
 }
 

@@ -95,8 +95,7 @@ func findRunsc(name string) (string, error) {
 // isStatic says whether the program runs without an interpreter. Scripts, such as wrappers around runsc, count as static.
 func isStatic(path string) (bool, error) {
 	file, err := elf.Open(path)
-	var noELF *elf.FormatError
-	if errors.As(err, &noELF) {
+	if _, ok := errors.AsType[*elf.FormatError](err); ok {
 		return true, nil
 	}
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -42,12 +43,23 @@ type puller struct {
 }
 
 func (m *machine) newPuller(registry string) *puller {
-	p := &puller{transport: remote.DefaultTransport.(*http.Transport).Clone(), proxies: map[string]bool{}}
+	p := &puller{transport: newTransport(), proxies: map[string]bool{}}
 	if !slices.Contains(m.registries, registry) {
 		p.transport.Proxy = p.proxy
 		p.transport.DialContext = p.dial
 	}
 	return p
+}
+
+func newTransport() *http.Transport {
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		ForceAttemptHTTP2:     true,
+		MaxIdleConnsPerHost:   10,
+		IdleConnTimeout:       time.Minute,
+		TLSHandshakeTimeout:   10 * time.Second,
+		ResponseHeaderTimeout: time.Minute,
+	}
 }
 
 func (p *puller) close() { p.transport.CloseIdleConnections() }

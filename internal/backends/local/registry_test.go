@@ -40,8 +40,8 @@ type testRegistry struct {
 	status atomic.Int64
 }
 
-func newTestRegistry(t testing.TB, h *host) *testRegistry {
-	t.Helper()
+func newTestRegistry(tb testing.TB, h *host) *testRegistry {
+	tb.Helper()
 	r := &testRegistry{}
 	images := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
@@ -55,7 +55,7 @@ func newTestRegistry(t testing.TB, h *host) *testRegistry {
 		}
 		images.ServeHTTP(w, request)
 	}))
-	t.Cleanup(server.Close)
+	tb.Cleanup(server.Close)
 	r.host = strings.TrimPrefix(server.URL, "http://")
 	h.trust(r.host)
 	return r
@@ -68,12 +68,12 @@ func (h *host) trust(registry string) {
 }
 
 // push stores an image, and returns the reference to it.
-func (r *testRegistry) push(t testing.TB, tag string, image v1.Image) string {
-	t.Helper()
-	g := NewWithT(t)
+func (r *testRegistry) push(tb testing.TB, tag string, image v1.Image) string {
+	tb.Helper()
+	g := NewWithT(tb)
 	ref, err := name.ParseReference(r.host + "/" + tag)
 	g.Expect(err).NotTo(HaveOccurred())
-	transport := remote.DefaultTransport.(*http.Transport).Clone()
+	transport := newTransport()
 	defer transport.CloseIdleConnections()
 	g.Expect(remote.Write(ref, image, remote.WithTransport(transport))).To(Succeed())
 	return ref.String()
@@ -107,9 +107,9 @@ func (e entry) header() *tar.Header {
 	return header
 }
 
-func layerOf(t testing.TB, entries ...entry) v1.Layer {
-	t.Helper()
-	g := NewWithT(t)
+func layerOf(tb testing.TB, entries ...entry) v1.Layer {
+	tb.Helper()
+	g := NewWithT(tb)
 	var data bytes.Buffer
 	archive := tar.NewWriter(&data)
 	for _, e := range entries {
@@ -125,9 +125,9 @@ func layerOf(t testing.TB, entries ...entry) v1.Layer {
 	return layer
 }
 
-func imageOf(t testing.TB, config v1.Config, layers ...v1.Layer) v1.Image {
-	t.Helper()
-	g := NewWithT(t)
+func imageOf(tb testing.TB, config v1.Config, layers ...v1.Layer) v1.Image {
+	tb.Helper()
+	g := NewWithT(tb)
 	image, err := mutate.AppendLayers(empty.Image, layers...)
 	g.Expect(err).NotTo(HaveOccurred())
 	file, err := image.ConfigFile()
@@ -140,8 +140,8 @@ func imageOf(t testing.TB, config v1.Config, layers ...v1.Layer) v1.Image {
 }
 
 // shellLayer has a shell and these tools, taken from the machine with the libraries that they load.
-func shellLayer(t testing.TB, tools ...string) v1.Layer {
-	t.Helper()
+func shellLayer(tb testing.TB, tools ...string) v1.Layer {
+	tb.Helper()
 	entries := []entry{{name: "bin/"}, {name: "etc/"}, {name: "etc/passwd", mode: 0o644,
 		content: "root:x:0:0::/root:/bin/sh\nworker:x:500:501::/home/worker:/bin/sh\n"}}
 	libraries := map[string]bool{}
@@ -151,9 +151,9 @@ func shellLayer(t testing.TB, tools ...string) v1.Layer {
 			path, err = filepath.EvalSymlinks(path)
 		}
 		if err != nil {
-			t.Skipf("this machine has no %s to make an image of", tool)
+			tb.Skipf("this machine has no %s to make an image of", tool)
 		}
-		entries = append(entries, fileEntry(t, "bin/"+tool, path))
+		entries = append(entries, fileEntry(tb, "bin/"+tool, path))
 		// A static program makes ldd fail, and has no libraries.
 		listed, _ := exec.Command("ldd", path).Output()
 		for _, library := range regexp.MustCompile(`/\S+`).FindAllString(string(listed), -1) {
@@ -161,14 +161,14 @@ func shellLayer(t testing.TB, tools ...string) v1.Layer {
 		}
 	}
 	for library := range libraries {
-		entries = append(entries, fileEntry(t, strings.TrimPrefix(library, "/"), library))
+		entries = append(entries, fileEntry(tb, strings.TrimPrefix(library, "/"), library))
 	}
-	return layerOf(t, entries...)
+	return layerOf(tb, entries...)
 }
 
-func fileEntry(t testing.TB, name, path string) entry {
-	t.Helper()
+func fileEntry(tb testing.TB, name, path string) entry {
+	tb.Helper()
 	content, err := os.ReadFile(path)
-	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	NewWithT(tb).Expect(err).NotTo(HaveOccurred())
 	return entry{name: name, content: string(content)}
 }

@@ -51,6 +51,9 @@ func borrowed() []string {
 // maxBorrowed bounds one file that a base copies, in bytes.
 const maxBorrowed = 4 << 20
 
+// baseRootfs is the root filesystem in a base's directory, which itself is closed to others than root.
+const baseRootfs = "rootfs"
+
 // baseFiles are written into each base.
 func baseFiles() map[string]string {
 	return map[string]string{
@@ -90,7 +93,7 @@ func (s store) base(host string) (rootfs, error) {
 		return rootfs{}, err
 	}
 	mounts, err := usrMounts(host)
-	return rootfs{dir: place, mounts: mounts, user: identity{}}, err
+	return rootfs{dir: filepath.Join(place, baseRootfs), mounts: mounts, user: identity{}}, err
 }
 
 // baseKey changes when the machine's borrowed files do, as far as their own times and links tell.
@@ -116,7 +119,7 @@ func (s store) makeBase(host, place string) error {
 	if err != nil {
 		return err
 	}
-	if err := fillBase(host, staged.path); err != nil {
+	if err := fillBase(host, filepath.Join(staged.path, baseRootfs)); err != nil {
 		return errors.Join(err, staged.discard())
 	}
 	if err := staged.publish(place); err != nil {
@@ -126,7 +129,7 @@ func (s store) makeBase(host, place string) error {
 }
 
 func fillBase(host, dir string) error {
-	if err := os.Chmod(dir, 0o755); err != nil {
+	if err := makeOpenDir(dir); err != nil {
 		return err
 	}
 	base, err := openTree(dir)

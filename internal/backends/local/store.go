@@ -140,13 +140,18 @@ func (s *stage) publish(place string) error {
 	return errors.Join(syncDir(filepath.Dir(place)), s.lock.Close())
 }
 
-// retire makes a published directory disappear at once, and then removes it.
+// retire makes a published directory disappear at once, and then removes it, with what others left to be removed. Where that
+// fails the rest is rubbish for the next sweep.
 func (s store) retire(place string) error {
 	grave := filepath.Join(s.root, tmpDir, rand.Text())
 	if err := os.Rename(place, grave); err != nil {
 		return err
 	}
-	return os.RemoveAll(grave)
+	if dead, err := lockStage(grave); err == nil {
+		_ = dead.discard()
+	}
+	_ = s.sweep()
+	return nil
 }
 
 // sweep removes what processes that were killed left under tmp/.
@@ -169,6 +174,12 @@ func (s store) sweep() error {
 		}
 	}
 	return nil
+}
+
+// makeOpenDir makes a directory that everyone in a sandbox may enter, whatever the umask is. On the machine the directories
+// above it keep others out.
+func makeOpenDir(path string) error {
+	return errors.Join(os.Mkdir(path, 0o700), os.Chmod(path, 0o755)) //nolint:gosec // see above
 }
 
 func syncDir(path string) error {
@@ -228,12 +239,14 @@ type record struct {
 	Cgroup string `json:"cgroup,omitempty"`
 }
 
-func writeJSON(path string, value any, perm fs.FileMode) error {
+// writeJSON makes a file that is on disk when it returns: a remote must not be published with a record that a power cut could
+// still empty.
+func writeJSON(path string, value any) error {
 	data, err := json.Marshal(value)
 	if err != nil {
 		return err
 	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}

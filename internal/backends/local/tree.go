@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -40,7 +41,7 @@ func (t tree) resolve(name string, follow bool) (string, error) {
 			done = done[:max(len(done)-1, 0)]
 			continue
 		}
-		here := path.Join(append(done[:len(done):len(done)], element)...)
+		here := path.Join(append(slices.Clip(done), element)...)
 		target, err := t.link(here, follow || len(rest) > 0)
 		if err != nil {
 			return "", err

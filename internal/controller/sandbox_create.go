@@ -7,11 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -20,15 +18,6 @@ import (
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
 	"github.com/sandbox-operator/sandbox-operator/internal/provider"
-)
-
-const (
-	// creatingPoll is how often a remote that its provider is making is looked at.
-	creatingPoll = time.Second
-	// destroyPoll is how often a remote that its provider is destroying is looked at.
-	destroyPoll = time.Second
-	// setupPoll is how often an object that waits for somebody's mending is tried again, beside the events that wake it.
-	setupPoll = 5 * time.Second
 )
 
 // create makes the remote: what can be known to be wrong first, then the journal, then the effect, then the status.
@@ -111,32 +100,6 @@ func unsupported(sandbox *v1alpha1.Sandbox, registration backends.Registration) 
 	return nil
 }
 
-// file is one of spec.files with its content.
-type file struct {
-	path    string
-	content []byte
-	mode    fs.FileMode
-}
-
-// files reads the content of spec.files.
-func (p *sandboxPass) files(ctx context.Context) ([]file, error) {
-	refs := p.references(p.sandbox.Namespace)
-	var files []file
-	for i := range p.sandbox.Spec.Files {
-		f := &p.sandbox.Spec.Files[i]
-		content, err := refs.content(ctx, f.Content)
-		if err != nil {
-			return nil, fmt.Errorf("file %s: %w", f.Path, err)
-		}
-		mode := fs.FileMode(0o644)
-		if f.Mode != nil {
-			mode = fs.FileMode(*f.Mode) & fs.ModePerm
-		}
-		files = append(files, file{path: f.Path, content: content, mode: mode})
-	}
-	return files, nil
-}
-
 // writeJournal is the one metadata patch before the effect: finalizer and journal together. A stale pass, or a deposed
 // leader, fails here.
 func (p *sandboxPass) writeJournal(ctx context.Context, j *journal) error {
@@ -200,15 +163,6 @@ func (p *sandboxPass) bind(ctx context.Context, door *provider.Door, remote back
 		return ctrl.Result{RequeueAfter: creatingPoll}, nil
 	}
 	return ctrl.Result{}, nil
-}
-
-func writeFiles(ctx context.Context, remote provider.Remote, files []file) error {
-	for _, f := range files {
-		if err := remote.WriteFile(ctx, f.path, f.content, f.mode); err != nil {
-			return fmt.Errorf("writing file %s: %w", f.path, err)
-		}
-	}
-	return nil
 }
 
 // recordBinding writes the status that names the remote. Where somebody wrote in between, the live object decides: if it
@@ -319,156 +273,4 @@ func (p *sandboxPass) mayAppear(door *provider.Door) time.Duration {
 
 func (p *sandboxPass) journalDoor(ctx context.Context) (*provider.Door, error) {
 	return p.doorTo(ctx, p.journal.Provider)
-}
-
-func (p *sandboxPass) doorTo(ctx context.Context, identity v1alpha1.ProviderIdentity) (*provider.Door, error) {
-	chosen, err := p.finder.ByIdentity(ctx, p.sandbox.Namespace, identity)
-	if err != nil {
-		return nil, err
-	}
-	return p.doors.Open(ctx, chosen)
-}
-
-// probe asks the provider for the remote's state.
-func (p *sandboxPass) probe(ctx context.Context) (ctrl.Result, error) {
-	door, err := p.doorTo(ctx, *p.sandbox.Status.Provider)
-	if err != nil {
-		return retryLater(err)
-	}
-	remote, err := door.Get(ctx, p.sandbox.Status.SandboxID)
-	switch {
-	case errors.Is(err, backends.NotFound):
-		p.lost()
-		p.recorder.Eventf(p.sandbox, nil, corev1.EventTypeWarning, v1alpha1.ReasonRemoteGone, "Observe",
-			"The provider does not know the sandbox any more")
-	case err != nil:
-		return retryLater(err)
-	case remote.State == backends.StateRunning && !isEquipped(p.sandbox):
-		p.observed(remote)
-		return p.equip(ctx)
-	default:
-		p.observed(remote)
-	}
-	p.wakes.clear(p.sandbox.UID)
-	if p.sandbox.Status.State == v1alpha1.SandboxCreating {
-		return ctrl.Result{RequeueAfter: creatingPoll}, p.record(ctx)
-	}
-	return ctrl.Result{}, p.record(ctx)
-}
-
-// equip writes the files of a remote that runs.
-func (p *sandboxPass) equip(ctx context.Context) (ctrl.Result, error) {
-	door, err := p.doorTo(ctx, *p.sandbox.Status.Provider)
-	if err != nil {
-		return p.blocked(ctx, err)
-	}
-	files, err := p.files(ctx)
-	if err != nil {
-		return p.blocked(ctx, err)
-	}
-	if err := writeFiles(ctx, door.Remote(p.sandbox.Status.SandboxID), files); err != nil {
-		if errors.Is(err, backends.NotFound) || errors.Is(err, backends.NotRunning) {
-			p.wakes.suspect(p.sandbox)
-		}
-		return p.blocked(ctx, err)
-	}
-	p.equipped()
-	p.observed(backends.Remote{State: backends.StateRunning})
-	return ctrl.Result{}, p.record(ctx)
-}
-
-// destroy destroys the remote. It is done when the provider does not know it any more.
-func (p *sandboxPass) destroy(ctx context.Context) (ctrl.Result, error) {
-	door, err := p.doorTo(ctx, *p.sandbox.Status.Provider)
-	if err != nil {
-		return p.notDestroyed(ctx, err)
-	}
-	gone, err := ensureGone(ctx, door, p.sandbox.Status.SandboxID)
-	if err != nil {
-		return p.notDestroyed(ctx, err)
-	}
-	if !gone {
-		return p.destroying(ctx)
-	}
-	return p.release(ctx)
-}
-
-// destroyFound looks for remotes that an open journal may have left, before it lets the object go.
-func (p *sandboxPass) destroyFound(ctx context.Context) (ctrl.Result, error) {
-	door, err := p.journalDoor(ctx)
-	if err != nil {
-		return p.notDestroyed(ctx, err)
-	}
-	found, err := door.Find(ctx, p.journal.remoteName(), p.mark(p.sandbox, p.journal.Incarnation))
-	if err != nil && !errors.Is(err, backends.AlreadyExists) {
-		return p.notDestroyed(ctx, err)
-	}
-	allGone := true
-	for _, remote := range found {
-		gone, err := ensureGone(ctx, door, remote.ID)
-		if err != nil {
-			return p.notDestroyed(ctx, err)
-		}
-		allGone = allGone && gone
-	}
-	if !allGone {
-		return p.destroying(ctx)
-	}
-	if wait := p.mayAppear(door); wait > 0 {
-		return ctrl.Result{RequeueAfter: min(wait, 5*time.Second)}, nil
-	}
-	return p.release(ctx)
-}
-
-func ensureGone(ctx context.Context, door *provider.Door, id string) (bool, error) {
-	err := door.Destroy(ctx, id)
-	if errors.Is(err, backends.NotFound) {
-		return true, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	_, err = door.Get(ctx, id)
-	if errors.Is(err, backends.NotFound) {
-		return true, nil
-	}
-	return false, err
-}
-
-func (p *sandboxPass) destroying(ctx context.Context) (ctrl.Result, error) {
-	setCondition(&p.sandbox.Status.Conditions, p.sandbox.Generation, v1alpha1.ConditionDeleting, conditionTrue,
-		v1alpha1.ReasonDestroying, "The provider was asked to destroy the sandbox")
-	return ctrl.Result{RequeueAfter: destroyPoll}, p.record(ctx)
-}
-
-// notDestroyed says why deletion has not ended, and tries again.
-func (p *sandboxPass) notDestroyed(ctx context.Context, err error) (ctrl.Result, error) {
-	if errors.Is(err, provider.ErrBusy) {
-		return retryLater(err)
-	}
-	setCondition(&p.sandbox.Status.Conditions, p.sandbox.Generation, v1alpha1.ConditionDeleting, conditionTrue,
-		v1alpha1.ReasonDestroyFailed, fmt.Sprintf("The sandbox could not be destroyed: %v. It is tried again until %s after the "+
-			"deletion; to give the remote up at once: kubectl annotate sbx %s -n %s %s=true", err, p.options.DeletionDeadline,
-			p.sandbox.Name, p.sandbox.Namespace, v1alpha1.AbandonAnnotation))
-	if recordErr := p.record(ctx); recordErr != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(recordErr)
-	}
-	return retryLater(err)
-}
-
-// release lets the object go.
-func (p *sandboxPass) release(ctx context.Context) (ctrl.Result, error) {
-	p.settled.clear(p.sandbox.UID)
-	p.refusals.clear(p.sandbox.UID)
-	p.wakes.clear(p.sandbox.UID)
-	return ctrl.Result{}, p.removeFinalizer(ctx, p.sandbox, v1alpha1.SandboxFinalizer)
-}
-
-// abandon lets the object go though its remote may still exist.
-func (p *sandboxPass) abandon(ctx context.Context) (ctrl.Result, error) {
-	abandonedTotal.Inc()
-	p.recorder.Eventf(p.sandbox, nil, corev1.EventTypeWarning, "RemoteAbandoned", "Delete",
-		"The sandbox %q may still exist at the provider: it could not be destroyed, and was given up", p.sandbox.Status.SandboxID)
-	ctrl.LoggerFrom(ctx).Info("Gave up a remote that could not be destroyed", "sandboxID", p.sandbox.Status.SandboxID)
-	return p.release(ctx)
 }

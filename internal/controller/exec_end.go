@@ -1,0 +1,185 @@
+// Copyright The sandbox-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
+	"github.com/sandbox-operator/sandbox-operator/internal/backends"
+	"github.com/sandbox-operator/sandbox-operator/internal/execution"
+)
+
+func (p *execPass) exited(ctx context.Context, run execution.Run, end *execution.End, refs *references) (ctrl.Result, error) {
+	e := endingOf(end, p.timeout())
+	if end.SecretsDigest != "" {
+		if refs == nil {
+			var err error
+			if _, refs, err = p.program(ctx); err != nil && asRetry(err) != nil {
+				return ctrl.Result{}, err
+			}
+		}
+		e.redaction = p.knownSecrets(refs)
+		if e.withheld = secretsDigest(refs.secretValues) != end.SecretsDigest; e.withheld {
+			e.message += "; its output was withheld, as the Secrets that it was given have changed since"
+		}
+	}
+	return p.end(ctx, run, e)
+}
+
+func (p *execPass) knownSecrets(refs *references) redaction {
+	if refs == nil {
+		return redaction{}
+	}
+	return newRedaction(refs.secretValues)
+}
+
+// prevented is the end of a run whose fence was taken before it could start.
+func (p *execPass) prevented(ctx context.Context, run execution.Run) (ctrl.Result, error) {
+	if p.exec.Spec.DesiredState == v1alpha1.ExecCancelled {
+		return p.end(ctx, run, ending{outcome: v1alpha1.OutcomeCancelled, reason: v1alpha1.ReasonCancelRequested,
+			message: "The command was cancelled before it started"})
+	}
+	return p.end(ctx, run, p.startDeadlineExceeded())
+}
+
+// neverStarted ends a cancelled run for which nothing was done yet.
+func (p *execPass) neverStarted(ctx context.Context) (ctrl.Result, error) {
+	return p.endUnstarted(ctx, ending{outcome: v1alpha1.OutcomeCancelled, reason: v1alpha1.ReasonCancelRequested,
+		message: "The command was cancelled before it started"})
+}
+
+// giveUp ends a run whose Sandbox did not become Ready in time.
+func (p *execPass) giveUp(ctx context.Context) (ctrl.Result, error) {
+	return p.endUnstarted(ctx, p.startDeadlineExceeded())
+}
+
+func (p *execPass) startDeadlineExceeded() ending {
+	message := fmt.Sprintf("The command was not started within its start deadline (%s)",
+		p.startDeadline().Sub(p.exec.CreationTimestamp.Time))
+	if ready := meta.FindStatusCondition(p.exec.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
+		message += ": " + ready.Message
+	}
+	return ending{outcome: v1alpha1.OutcomeStartFailed, reason: v1alpha1.ReasonStartDeadlineExceeded, message: message}
+}
+
+// sandboxLost ends a run whose sandbox is not there any more.
+func (p *execPass) sandboxLost(ctx context.Context) (ctrl.Result, error) {
+	e := ending{outcome: v1alpha1.OutcomeSandboxLost, reason: v1alpha1.ReasonSandboxDeleted,
+		message: "The Sandbox was deleted, or another has its name, before the command's end was known"}
+	if p.sandbox != nil && string(p.sandbox.UID) == p.exec.Status.SandboxUID && p.sandbox.DeletionTimestamp == nil {
+		e.reason = v1alpha1.ReasonRemoteGone
+		e.message = "The sandbox at the provider ended before the command's end was known"
+		if p.sandbox.Status.State == v1alpha1.SandboxStopped {
+			e.reason = v1alpha1.ReasonRemoteStopped
+		}
+	}
+	return p.endUnstarted(ctx, e)
+}
+
+// end records how the run ended, and lets the object go. Where the object is gone, the command is killed.
+func (p *execPass) end(ctx context.Context, run execution.Run, e ending) (ctrl.Result, error) {
+	p.finish(e)
+	err := p.recordEnd(ctx)
+	if apierrors.IsNotFound(err) {
+		return ctrl.Result{}, p.killTree(ctx, run)
+	}
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	return p.letGo(ctx)
+}
+
+// endUnstarted records the end of a run that has nothing in its sandbox, or whose sandbox can't be reached any more.
+func (p *execPass) endUnstarted(ctx context.Context, e ending) (ctrl.Result, error) {
+	p.finish(e)
+	if err := p.recordEnd(ctx); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	return p.letGo(ctx)
+}
+
+// recordEnd writes the result. A result is never lost to its size, nor to somebody who wrote to the object meanwhile.
+func (p *execPass) recordEnd(ctx context.Context) error {
+	err := p.record(ctx)
+	if tooLarge(err) {
+		ctrl.LoggerFrom(ctx).Info("The API server refused a result, storing it without its output", "cause", err.Error())
+		p.dropOutput()
+		err = p.record(ctx)
+	}
+	for range 3 {
+		if !apierrors.IsConflict(err) {
+			break
+		}
+		var live v1alpha1.SandboxExec
+		if err := p.live.Get(ctx, client.ObjectKeyFromObject(p.exec), &live); err != nil {
+			return fmt.Errorf("reading the run again: %w", err)
+		}
+		if live.UID != p.exec.UID || live.Status.Outcome != "" {
+			return nil
+		}
+		status := p.exec.Status.DeepCopy()
+		p.before, p.exec = live.DeepCopy(), &live
+		p.exec.Status = *status
+		err = p.record(ctx)
+	}
+	return err
+}
+
+// kill kills the command of an object that is being deleted. It always ends: what can't be reached for the deletion
+// deadline is left to the sandbox's own end.
+func (p *execPass) kill(ctx context.Context) (ctrl.Result, error) {
+	door, err := p.doorTo(ctx, p.exec.Status.Provider)
+	if err == nil {
+		err = p.killTree(ctx, p.run(door))
+	}
+	if err == nil || p.now.Sub(p.exec.DeletionTimestamp.Time) > p.options.DeletionDeadline {
+		return p.letGo(ctx)
+	}
+	return retryLater(err)
+}
+
+func (p *execPass) killTree(ctx context.Context, run execution.Run) error {
+	report, err := run.Cancel(ctx)
+	if errors.Is(err, backends.NotFound) || errors.Is(err, backends.NotRunning) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("killing the command of a run that was deleted: %w", err)
+	}
+	if report.State == execution.StateRunning {
+		return errors.New("the command of a run that was deleted does not die at once")
+	}
+	ctrl.LoggerFrom(ctx).Info("Killed the command of a run that was deleted", "state", report.State)
+	return nil
+}
+
+// letGo takes our finalizer off, and has a finished run deleted when its time has come.
+func (p *execPass) letGo(ctx context.Context) (ctrl.Result, error) {
+	p.doubts.clear(p.exec.UID)
+	if err := p.removeFinalizer(ctx, p.exec, v1alpha1.ExecFinalizer); err != nil {
+		return ctrl.Result{}, err
+	}
+	if p.exec.Spec.TTLSecondsAfterFinished == nil || p.exec.Status.CompletionTime == nil || p.exec.DeletionTimestamp != nil {
+		return ctrl.Result{}, nil
+	}
+	return p.expire(ctx)
+}
+
+// expire deletes a finished run when its time has come.
+func (p *execPass) expire(ctx context.Context) (ctrl.Result, error) {
+	expiresAt := p.facts().expiresAt
+	if wait := expiresAt.Sub(p.clock.Now()); wait > 0 {
+		return ctrl.Result{RequeueAfter: wait}, nil
+	}
+	err := p.client.Delete(ctx, p.exec, client.Preconditions{UID: &p.exec.UID, ResourceVersion: &p.exec.ResourceVersion})
+	return ctrl.Result{}, client.IgnoreNotFound(err)
+}

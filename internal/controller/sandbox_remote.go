@@ -1,0 +1,119 @@
+// Copyright The sandbox-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
+	"github.com/sandbox-operator/sandbox-operator/internal/backends"
+	"github.com/sandbox-operator/sandbox-operator/internal/provider"
+)
+
+const (
+	// creatingPoll is how often a remote that its provider is making is looked at.
+	creatingPoll = time.Second
+	// destroyPoll is how often a remote that its provider is destroying is looked at.
+	destroyPoll = time.Second
+	// setupPoll is how often an object that waits for somebody's mending is tried again, beside the events that wake it.
+	setupPoll = 5 * time.Second
+)
+
+// file is one of spec.files with its content.
+type file struct {
+	path    string
+	content []byte
+	mode    fs.FileMode
+}
+
+// files reads the content of spec.files.
+func (p *sandboxPass) files(ctx context.Context) ([]file, error) {
+	refs := p.references(p.sandbox.Namespace)
+	var files []file
+	for i := range p.sandbox.Spec.Files {
+		f := &p.sandbox.Spec.Files[i]
+		content, err := refs.content(ctx, f.Content)
+		if err != nil {
+			return nil, fmt.Errorf("file %s: %w", f.Path, err)
+		}
+		mode := fs.FileMode(0o644)
+		if f.Mode != nil {
+			mode = fs.FileMode(*f.Mode) & fs.ModePerm
+		}
+		files = append(files, file{path: f.Path, content: content, mode: mode})
+	}
+	return files, nil
+}
+
+func writeFiles(ctx context.Context, remote provider.Remote, files []file) error {
+	for _, f := range files {
+		if err := remote.WriteFile(ctx, f.path, f.content, f.mode); err != nil {
+			return fmt.Errorf("writing file %s: %w", f.path, err)
+		}
+	}
+	return nil
+}
+
+func (p *sandboxPass) doorTo(ctx context.Context, identity v1alpha1.ProviderIdentity) (*provider.Door, error) {
+	chosen, err := p.finder.ByIdentity(ctx, p.sandbox.Namespace, identity)
+	if err != nil {
+		return nil, err
+	}
+	return p.doors.Open(ctx, chosen)
+}
+
+// probe asks the provider for the remote's state.
+func (p *sandboxPass) probe(ctx context.Context) (ctrl.Result, error) {
+	door, err := p.doorTo(ctx, *p.sandbox.Status.Provider)
+	if err != nil {
+		return retryLater(err)
+	}
+	remote, err := door.Get(ctx, p.sandbox.Status.SandboxID)
+	switch {
+	case errors.Is(err, backends.NotFound):
+		p.lost()
+		p.recorder.Eventf(p.sandbox, nil, corev1.EventTypeWarning, v1alpha1.ReasonRemoteGone, "Observe",
+			"The provider does not know the sandbox any more")
+	case err != nil:
+		return retryLater(err)
+	case remote.State == backends.StateRunning && !isEquipped(p.sandbox):
+		p.observed(remote)
+		return p.equip(ctx)
+	default:
+		p.observed(remote)
+	}
+	p.wakes.clear(p.sandbox.UID)
+	if p.sandbox.Status.State == v1alpha1.SandboxCreating {
+		return ctrl.Result{RequeueAfter: creatingPoll}, p.record(ctx)
+	}
+	return ctrl.Result{}, p.record(ctx)
+}
+
+// equip writes the files of a remote that runs.
+func (p *sandboxPass) equip(ctx context.Context) (ctrl.Result, error) {
+	door, err := p.doorTo(ctx, *p.sandbox.Status.Provider)
+	if err != nil {
+		return p.blocked(ctx, err)
+	}
+	files, err := p.files(ctx)
+	if err != nil {
+		return p.blocked(ctx, err)
+	}
+	if err := writeFiles(ctx, door.Remote(p.sandbox.Status.SandboxID), files); err != nil {
+		if errors.Is(err, backends.NotFound) || errors.Is(err, backends.NotRunning) {
+			p.wakes.suspect(p.sandbox)
+		}
+		return p.blocked(ctx, err)
+	}
+	p.equipped()
+	p.observed(backends.Remote{State: backends.StateRunning})
+	return ctrl.Result{}, p.record(ctx)
+}

@@ -1,0 +1,139 @@
+// Copyright The sandbox-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package testbed
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// process is a running manager.
+type process struct {
+	command *exec.Cmd
+	ended   chan struct{}
+	err     error
+}
+
+// StartManager starts the manager, and does not wait for it. Its log goes on where that of the one before it ended.
+func (b *Bed) StartManager(arguments ...string) error {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	if b.running != nil {
+		return errors.New("a manager runs already")
+	}
+	log, err := os.OpenFile(b.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }()
+	command := exec.Command(b.program, append(b.arguments(), arguments...)...) //nolint:noctx // it is ended by the process ID
+	command.Dir = b.dir
+	command.Env = append(os.Environ(), "KUBECONFIG="+b.kubeconfig())
+	command.Stdout, command.Stderr = log, log
+	// It does not outlive a test that is killed.
+	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := command.Start(); err != nil {
+		return fmt.Errorf("starting the manager: %w", err)
+	}
+	p := &process{command: command, ended: make(chan struct{})}
+	go func() {
+		p.err = command.Wait()
+		close(p.ended)
+	}()
+	b.running = p
+	return nil
+}
+
+func (b *Bed) arguments() []string {
+	return []string{
+		"--backends=local", "--local-root=" + b.localRoot(), "--local-runsc=" + b.runsc,
+		"--local-registries=" + strings.Join(b.registries, ","),
+		"--namespace=" + Namespace, "--provider-period=1s", "--health-probe-bind-address=0",
+		"--zap-devel=false", "--zap-log-level=7",
+	}
+}
+
+func (b *Bed) localRoot() string { return filepath.Join(b.dir, "l") }
+
+func (b *Bed) logFile() string { return filepath.Join(b.dir, "manager.log") }
+
+// KillManager ends the manager by SIGKILL: it can do nothing more. It returns when it is dead.
+func (b *Bed) KillManager() error {
+	p, err := b.takeManager()
+	if err != nil {
+		return err
+	}
+	if err := p.command.Process.Kill(); err != nil {
+		return fmt.Errorf("killing the manager: %w", err)
+	}
+	<-p.ended
+	return nil
+}
+
+// StopManager asks the manager to end. Where none runs, it does nothing.
+func (b *Bed) StopManager() error {
+	b.mutex.Lock()
+	none := b.running == nil
+	b.mutex.Unlock()
+	if none {
+		return nil
+	}
+	p, err := b.takeManager()
+	if err != nil {
+		return err
+	}
+	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil {
+		return fmt.Errorf("stopping the manager: %w", err)
+	}
+	select {
+	case <-p.ended:
+		return p.err
+	case <-time.After(stopTime):
+		return errors.Join(errors.New("the manager does not end when it is asked to"), p.command.Process.Kill())
+	}
+}
+
+// takeManager forgets the running manager, and complains of one that ended by itself.
+func (b *Bed) takeManager() (*process, error) {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	p := b.running
+	if p == nil {
+		return nil, errors.New("no manager runs")
+	}
+	b.running = nil
+	select {
+	case <-p.ended:
+		return nil, fmt.Errorf("the manager ended by itself (%w):\n%s", p.err, b.LogTail())
+	default:
+		return p, nil
+	}
+}
+
+// Log is what all managers have logged.
+func (b *Bed) Log() []byte {
+	log, _ := os.ReadFile(b.logFile())
+	return log
+}
+
+// LogTail is what matters at the end of it, for failure messages.
+func (b *Bed) LogTail() string {
+	const most, longest = 30, 600
+	var lines []string
+	for line := range bytes.Lines(b.Log()) {
+		if !bytes.Contains(line, []byte(`"level":"Level(`)) {
+			lines = append(lines, string(line[:min(longest, len(line))]))
+		}
+	}
+	return strings.Join(lines[max(0, len(lines)-most):], "")
+}
