@@ -203,7 +203,7 @@ func (p *execPass) doorTo(ctx context.Context, identity *v1alpha1.ProviderIdenti
 	if err != nil {
 		return nil, err
 	}
-	return p.doors.Open(ctx, chosen)
+	return p.doors.OpenExisting(ctx, chosen)
 }
 
 // blocked records why the command was not started yet, and tries again until the start deadline.

@@ -67,7 +67,7 @@ func (p *sandboxPass) doorTo(ctx context.Context, identity v1alpha1.ProviderIden
 	if err != nil {
 		return nil, err
 	}
-	return p.doors.Open(ctx, chosen)
+	return p.doors.OpenExisting(ctx, chosen)
 }
 
 // probe asks the provider for the remote's state.

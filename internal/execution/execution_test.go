@@ -362,12 +362,24 @@ func TestCodeRunsWithTheFirstInterpreterThereIs(t *testing.T) {
 	})
 }
 
+func TestTheRunnersOwnVariablesAreNotTheProgramsOwn(t *testing.T) {
+	inEveryShell(t, func(t *testing.T, run Run) {
+		program := Program{
+			Code: &Code{Interpreters: []string{"sh"}, Extension: "sh", Source: `echo "$dir $program $name $root $runner $1 $verb"` + "\n"},
+			Env:  map[string]string{"dir": "a", "program": "b", "name": "c", "root": "d", "runner": "e", "verb": "f"},
+		}
+		wantOutput(t, wantEnd(t, run.mustStart(t, program), 0, CauseExited).Stdout, "a b c d e  f\n")
+	})
+}
+
 func TestWhatCertainlyNeverRanSaysWhy(t *testing.T) {
 	inEveryShell(t, func(t *testing.T, run Run) {
 		cases := map[string]Program{
-			"InterpreterMissing": {Code: &Code{Interpreters: []string{"no-such-interpreter"}, Extension: "x", Source: "x"}},
-			"WorkingDirMissing":  {Argv: []string{"true"}, WorkingDir: "/no/such/dir"},
-			"Invalid":            {Argv: []string{"printf", "a\x00b"}},
+			"InterpreterMissing": {
+				Code: &Code{Interpreters: []string{"sh"}, Extension: "x", Source: "x"}, Env: map[string]string{"PATH": "/no/programs"},
+			},
+			"WorkingDirMissing": {Argv: []string{"true"}, WorkingDir: "/no/such/dir"},
+			"Invalid":           {Argv: []string{"printf", "a\x00b"}},
 		}
 		for reason, program := range cases {
 			each := run

@@ -26,7 +26,8 @@ type Door struct {
 	fingerprint  string
 	generation   int64
 	secrets      []string
-	// refused is set when the provider refused the credentials: the door is built again when it is next opened.
+	// refused is set when the provider refused the credentials, or their Secret is gone: the door is built again when it is
+	// next opened.
 	refused atomic.Bool
 }
 

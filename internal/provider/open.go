@@ -44,6 +44,19 @@ func (d *Doors) Open(ctx context.Context, p Provider) (*Door, error) {
 	return d.Reopen(ctx, p)
 }
 
+// OpenExisting returns the door for what is done with remotes that exist. Where the provider can't be opened any more (its
+// Secret went first, as in a namespace that is deleted), the door that was last open serves on: a remote that can't be
+// destroyed costs money.
+func (d *Doors) OpenExisting(ctx context.Context, p Provider) (*Door, error) {
+	door, err := d.Open(ctx, p)
+	if _, ok := IsSetup(err); ok {
+		if last := d.last(p); last != nil {
+			return last, nil
+		}
+	}
+	return door, err
+}
+
 // Reopen reads the provider's Secret again and builds the door anew where anything of it has changed.
 func (d *Doors) Reopen(ctx context.Context, p Provider) (*Door, error) {
 	registration, err := d.Registry.Lookup(p.Spec.Backend)
@@ -52,7 +65,9 @@ func (d *Doors) Reopen(ctx context.Context, p Provider) (*Door, error) {
 	}
 	credentials, err := d.credentials(ctx, p, registration)
 	if err != nil {
-		d.Forget(p.Object.GetUID())
+		if last := d.last(p); last != nil {
+			last.refused.Store(true)
+		}
 		return nil, err
 	}
 	config := backends.Config{Credentials: credentials}
@@ -83,13 +98,18 @@ func (d *Doors) Forget(uid types.UID) {
 }
 
 func (d *Doors) kept(p Provider) *Door {
-	d.mutex.Lock()
-	defer d.mutex.Unlock()
-	door := d.doors[p.Object.GetUID()]
+	door := d.last(p)
 	if door == nil || door.generation != p.Object.GetGeneration() || door.refused.Load() {
 		return nil
 	}
 	return door
+}
+
+// last is the door that was last open, whatever became of the provider since.
+func (d *Doors) last(p Provider) *Door {
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	return d.doors[p.Object.GetUID()]
 }
 
 // keep remembers the door, and joins it to its account: providers with the same backend and credentials share limits.

@@ -119,6 +119,25 @@ func TestReopenSeesARotatedSecretAndKeepsAnUnchangedDoor(t *testing.T) {
 	}
 }
 
+func TestRemotesCanBeDestroyedAfterTheSecretIsGone(t *testing.T) {
+	f := newFixture(t, nil, secret(token))
+	door := f.open(t)
+	if err := f.client.Delete(t.Context(), secret("")); err != nil {
+		t.Fatal(err)
+	}
+	gone := object()
+	gone.Generation++
+	if _, err := f.doors.Open(t.Context(), provider.Of(gone)); err == nil {
+		t.Error("a provider without its Secret can still be used for new sandboxes")
+	}
+	if last, err := f.doors.OpenExisting(t.Context(), provider.Of(gone)); err != nil || last != door {
+		t.Errorf("the last open door does not serve on: %v", err)
+	}
+	if _, err := f.doors.Open(t.Context(), provider.Of(object())); err == nil {
+		t.Error("a provider whose Secret is known to be gone can still be used for new sandboxes")
+	}
+}
+
 func TestErrorsHoldNoCredentials(t *testing.T) {
 	f := newFixture(t, nil, secret(token))
 	leak := backends.Errorf(backends.Invalid, "memory", "create", "the key %s is not for this", token)
