@@ -8,7 +8,8 @@
 #
 #   KEEP=1       leaves everything running, and says how to go on by hand
 #   KUBECONFIG   uses this cluster instead of starting a control plane; the CRDs are installed there
-set -euo pipefail
+# -E: a failure within a function is told, too.
+set -Eeuo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
@@ -92,6 +93,10 @@ check_machine() {
 
 start_control_plane() {
 	if [[ -n $own_cluster ]]; then
+		"$kubectl" get --raw /readyz >/dev/null 2>&1 ||
+			fail "the cluster of KUBECONFIG=$own_cluster can't be reached; unset KUBECONFIG to have the demo start one of its own"
+		[[ -z $("$kubectl" get sandbox-operator --all-namespaces --output name 2>/dev/null) ]] ||
+			fail "the cluster of KUBECONFIG=$own_cluster has objects of the operator already; unset KUBECONFIG to have the demo start one of its own"
 		echo "Using the cluster of KUBECONFIG=$own_cluster"
 		"$kubectl" apply --server-side -f config/crd/bases
 		return
@@ -168,7 +173,8 @@ Everything is left running. Go on with:
 
 End it with:
 
-  kubectl delete -k $samples; kill ${pids[*]}; rm -rf $dir
+  kubectl delete sbxe,sbx --all --all-namespaces && kubectl delete csbxp --all && kubectl delete sbxp --all --all-namespaces
+  kill ${pids[*]}; rm -rf $dir; unset KUBECONFIG
 END
 	trap - ERR INT TERM
 	disown -a

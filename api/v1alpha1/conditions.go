@@ -91,14 +91,14 @@ const (
 
 // Reasons of a SandboxExec's conditions, beside the outcomes.
 const (
+	// ReasonNeverStarted: it certainly never ran.
+	ReasonNeverStarted = "NeverStarted"
 	// ReasonWaitingForSandbox: the Sandbox does not exist or is not Ready yet.
 	ReasonWaitingForSandbox = "WaitingForSandbox"
 	// ReasonStarting: the start is being tried.
 	ReasonStarting = "Starting"
 	// ReasonRunning: the command runs.
 	ReasonRunning = "Running"
-	// ReasonCancelling: desiredState is Cancelled; the command is being killed.
-	ReasonCancelling = "Cancelling"
 	// ReasonStartDeadlineExceeded: the sandbox was not Ready, or could not be reached, within startDeadlineSeconds.
 	ReasonStartDeadlineExceeded = "StartDeadlineExceeded"
 	// ReasonInterpreterMissing: the sandbox has no program that runs the language of spec.code.

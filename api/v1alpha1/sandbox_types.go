@@ -12,7 +12,7 @@ import (
 //
 // +kubebuilder:validation:XValidation:rule="has(self.providerRef) == has(oldSelf.providerRef) && (!has(self.providerRef) || self.providerRef == oldSelf.providerRef)",message="providerRef is immutable: delete this Sandbox and create another with the provider that you want"
 // +kubebuilder:validation:XValidation:rule="has(self.source) == has(oldSelf.source) && (!has(self.source) || self.source == oldSelf.source)",message="source is immutable: delete this Sandbox and create another from the source that you want"
-// +kubebuilder:validation:XValidation:rule="has(self.resources) == has(oldSelf.resources) && (!has(self.resources) || self.resources == oldSelf.resources)",message="resources are immutable: delete this Sandbox and create another with the resources that you want"
+// +kubebuilder:validation:XValidation:rule="has(self.resources) == has(oldSelf.resources)",message="resources are immutable: delete this Sandbox and create another with the resources that you want"
 // +kubebuilder:validation:XValidation:rule="has(self.env) == has(oldSelf.env) && (!has(self.env) || self.env == oldSelf.env)",message="env is immutable: set what changes in the SandboxExec, or create another Sandbox"
 // +kubebuilder:validation:XValidation:rule="has(self.envFrom) == has(oldSelf.envFrom) && (!has(self.envFrom) || self.envFrom == oldSelf.envFrom)",message="envFrom is immutable: set what changes in the SandboxExec, or create another Sandbox"
 // +kubebuilder:validation:XValidation:rule="has(self.files) == has(oldSelf.files) && (!has(self.files) || self.files == oldSelf.files)",message="files are immutable: they are written once, before the Sandbox is Ready; create another Sandbox to write others"
@@ -101,9 +101,12 @@ type SandboxSource struct {
 // SandboxResources are hard limits of a sandbox.
 //
 // +kubebuilder:validation:MinProperties=1
-// +kubebuilder:validation:XValidation:rule="!has(self.cpu) || quantity(string(self.cpu)).isGreaterThan(quantity('0'))",message="cpu must be more than 0, such as 500m or 2"
-// +kubebuilder:validation:XValidation:rule="!has(self.memory) || quantity(string(self.memory)).isGreaterThan(quantity('0'))",message="memory must be more than 0, such as 512Mi"
-// +kubebuilder:validation:XValidation:rule="!has(self.disk) || quantity(string(self.disk)).isGreaterThan(quantity('0'))",message="disk must be more than 0, such as 4Gi"
+// +kubebuilder:validation:XValidation:rule="!has(self.cpu) || !isQuantity(string(self.cpu)) || quantity(string(self.cpu)).isGreaterThan(quantity('0'))",message="cpu must be more than 0, such as 500m or 2"
+// +kubebuilder:validation:XValidation:rule="!has(self.memory) || !isQuantity(string(self.memory)) || quantity(string(self.memory)).isGreaterThan(quantity('0'))",message="memory must be more than 0, such as 512Mi"
+// +kubebuilder:validation:XValidation:rule="!has(self.disk) || !isQuantity(string(self.disk)) || quantity(string(self.disk)).isGreaterThan(quantity('0'))",message="disk must be more than 0, such as 4Gi"
+// +kubebuilder:validation:XValidation:rule="has(self.cpu) == has(oldSelf.cpu) && (!has(self.cpu) || !isQuantity(string(self.cpu)) || quantity(string(self.cpu)).compareTo(quantity(string(oldSelf.cpu))) == 0)",message="cpu is immutable: delete this Sandbox and create another with the resources that you want"
+// +kubebuilder:validation:XValidation:rule="has(self.memory) == has(oldSelf.memory) && (!has(self.memory) || !isQuantity(string(self.memory)) || quantity(string(self.memory)).compareTo(quantity(string(oldSelf.memory))) == 0)",message="memory is immutable: delete this Sandbox and create another with the resources that you want"
+// +kubebuilder:validation:XValidation:rule="has(self.disk) == has(oldSelf.disk) && (!has(self.disk) || !isQuantity(string(self.disk)) || quantity(string(self.disk)).compareTo(quantity(string(oldSelf.disk))) == 0)",message="disk is immutable: delete this Sandbox and create another with the resources that you want"
 type SandboxResources struct {
 	// cpu in CPUs, such as 500m or 2.
 	// +optional

@@ -34,7 +34,7 @@ type SandboxExecSpec struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=256
 	// +kubebuilder:validation:items:MaxLength=32768
-	// +kubebuilder:validation:XValidation:rule="self[0] != ''",message="the first element is the program and may not be empty"
+	// +kubebuilder:validation:XValidation:rule="size(self) == 0 || self[0] != ''",message="the first element is the program and may not be empty"
 	Command []string `json:"command,omitempty"`
 
 	// code is source text with the language that it is in.
@@ -146,7 +146,7 @@ type ExecStreams struct {
 // StreamLimits is how much of a stream to keep: its beginning and its end. What is shorter than both together is kept whole.
 //
 // +kubebuilder:validation:MinProperties=1
-// +kubebuilder:validation:XValidation:rule="(has(self.headBytes) ? self.headBytes : 8192) + (has(self.tailBytes) ? self.tailBytes : 8192) <= 65536",message="headBytes and tailBytes (8192 each where not set) may be 65536 together"
+// +kubebuilder:validation:XValidation:rule="(has(self.headBytes) ? self.headBytes : 8192) + (has(self.tailBytes) ? self.tailBytes : 8192) <= 65536",message="headBytes and tailBytes may be at most 65536 together, and each is 8192 where it is not set: to keep 65536 of one, set the other to 0"
 type StreamLimits struct {
 	// headBytes is how many of the first bytes to keep. Without it, 8192.
 	// +optional
@@ -196,7 +196,7 @@ const (
 )
 
 // StreamRetention says whether the whole of a stream is in status.
-// +kubebuilder:validation:Enum=Complete;Truncated;Dropped;Withheld
+// +kubebuilder:validation:Enum=Complete;Truncated;Dropped;Withheld;Unknown
 type StreamRetention string
 
 // The retentions of a stream.
@@ -210,6 +210,9 @@ const (
 	// RetentionWithheld: nothing of it was kept, because the Secrets that the command was given have changed since, so that
 	// their old values could not be taken out.
 	RetentionWithheld StreamRetention = "Withheld"
+	// RetentionUnknown: the disk of the sandbox was full when the command ended; head and tail are what could be written of
+	// the stream, and what came last may be missing.
+	RetentionUnknown StreamRetention = "Unknown"
 )
 
 // StreamEncoding says whether a stream was text.

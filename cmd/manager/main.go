@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"go.uber.org/zap/zapcore"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
@@ -60,7 +61,8 @@ func main() {
 		fmt.Println(version)
 		return
 	}
-	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&s.zap)))
+	// A stack says nothing that the message of an error does not; it is there for a bug.
+	ctrl.SetLogger(zap.New(zap.StacktraceLevel(zapcore.DPanicLevel), zap.UseFlagOptions(&s.zap)))
 	if err := run(ctrl.SetupSignalHandler(), s, registry); err != nil {
 		ctrl.Log.Error(err, "The manager ends with an error")
 		os.Exit(1)
@@ -106,7 +108,8 @@ func run(ctx context.Context, s *settings, registry *backends.Registry) error {
 		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
 	}
 	if level, err := strconv.Atoi(flag.Lookup("zap-log-level").Value.String()); err == nil && level > mostVerbose {
-		return fmt.Errorf("--zap-log-level can be %d at most: above it, the Kubernetes client logs the Secrets that it reads", mostVerbose)
+		return fmt.Errorf("--zap-log-level can be %d at most: above it, the Kubernetes client logs the Secrets that it reads",
+			mostVerbose)
 	}
 	if s.backends != "" {
 		if err := registry.Enable(strings.Split(s.backends, ",")...); err != nil {
@@ -115,7 +118,7 @@ func run(ctx context.Context, s *settings, registry *backends.Registry) error {
 	}
 	config, err := ctrl.GetConfig()
 	if err != nil {
-		return fmt.Errorf("finding the cluster: %w", err)
+		return fmt.Errorf("finding the cluster (set KUBECONFIG or --kubeconfig): %w", err)
 	}
 	// The API server's own fairness bounds the operator better than a fixed rate.
 	config.QPS = -1

@@ -61,6 +61,9 @@ type Error struct {
 	Message string
 	// RetryAfter is the delay that the provider asked for, with RateLimited and Unavailable; 0 = none.
 	RetryAfter time.Duration
+	// OfRequest says that what failed concerns this request alone, such as a registry that it names, or the remote that it
+	// is about: other calls to the same account need not fail because of it.
+	OfRequest bool
 	// Err is the cause for errors.Is and logs; it is not part of the text.
 	Err error
 }

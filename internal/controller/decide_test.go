@@ -77,8 +77,9 @@ func TestDecideExec(t *testing.T) {
 		facts execFacts
 		want  execAction
 	}{
-		"it waits for its sandbox":     {waiting, execWait},
-		"it starts in a ready sandbox": {with(waiting, func(f *execFacts) { f.sandboxReady = true }), execStart},
+		"it waits for its sandbox":        {waiting, execWait},
+		"it starts in a ready sandbox":    {with(waiting, func(f *execFacts) { f.sandboxReady = true }), execStart},
+		"it ends when its sandbox failed": {with(waiting, func(f *execFacts) { f.sandboxFailed = true }), execSandboxFailed},
 		"a cancelled one never starts": {
 			with(waiting, func(f *execFacts) { f.sandboxReady, f.cancelled = true, true }), execNeverStarted,
 		},

@@ -114,6 +114,7 @@ func (p *execPass) facts() execFacts {
 		cancelled:     p.exec.Spec.DesiredState == v1alpha1.ExecCancelled,
 		startDeadline: p.startDeadline(),
 		sandboxReady:  p.sandboxReady(),
+		sandboxFailed: p.sandboxFailed(),
 		sameSandbox:   p.sameSandbox(),
 	}
 	if ttl := p.exec.Spec.TTLSecondsAfterFinished; ttl != nil && status.CompletionTime != nil {
@@ -133,6 +134,15 @@ func (p *execPass) startDeadline() time.Time {
 func (p *execPass) sandboxReady() bool {
 	return p.sandbox != nil && p.sandbox.DeletionTimestamp == nil && p.sandbox.Status.SandboxID != "" &&
 		meta.IsStatusConditionTrue(p.sandbox.Status.Conditions, v1alpha1.ConditionReady)
+}
+
+// sandboxFailed says that waiting is of no use. A Sandbox that is paused may be resumed.
+func (p *execPass) sandboxFailed() bool {
+	if p.sandbox == nil || p.sandbox.DeletionTimestamp != nil {
+		return false
+	}
+	stalled := meta.FindStatusCondition(p.sandbox.Status.Conditions, v1alpha1.ConditionStalled)
+	return stalled != nil && stalled.Status == conditionTrue && stalled.Reason != v1alpha1.ReasonRemotePaused
 }
 
 // sameSandbox says that the journal's identities still hold.
@@ -159,6 +169,8 @@ func (p *execPass) do(ctx context.Context, action execAction) (ctrl.Result, erro
 		return p.neverStarted(ctx)
 	case execGiveUp:
 		return p.giveUp(ctx)
+	case execSandboxFailed:
+		return p.refuseSandbox(ctx)
 	case execWait:
 		return p.wait(ctx)
 	case execStart:

@@ -28,6 +28,8 @@ type execFacts struct {
 	startDeadline time.Time
 	// sandboxReady says that the Sandbox can run commands now.
 	sandboxReady bool
+	// sandboxFailed says that the Sandbox will not become Ready until somebody changes something.
+	sandboxFailed bool
 	// sameSandbox says that the Sandbox in which it was started is still there, with the same remote.
 	sameSandbox bool
 }
@@ -50,6 +52,8 @@ const (
 	execNeverStarted execAction = "neverStarted"
 	// execGiveUp: the start deadline is over, and nothing was done for it.
 	execGiveUp execAction = "giveUp"
+	// execSandboxFailed: the Sandbox will not become Ready, so the run ends.
+	execSandboxFailed execAction = "sandboxFailed"
 	// execWait: the Sandbox is not Ready yet.
 	execWait execAction = "wait"
 	// execStart: write the journal and start the command.
@@ -105,6 +109,8 @@ func decideWaitingExec(f execFacts) execAction {
 		return execNeverStarted
 	case f.now.After(f.startDeadline):
 		return execGiveUp
+	case f.sandboxFailed:
+		return execSandboxFailed
 	case !f.sandboxReady:
 		return execWait
 	default:

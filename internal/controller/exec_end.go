@@ -57,6 +57,14 @@ func (p *execPass) neverStarted(ctx context.Context) (ctrl.Result, error) {
 		message: "The command was cancelled before it started"})
 }
 
+// refuseSandbox ends a run whose Sandbox will not become Ready.
+func (p *execPass) refuseSandbox(ctx context.Context) (ctrl.Result, error) {
+	stalled := meta.FindStatusCondition(p.sandbox.Status.Conditions, v1alpha1.ConditionStalled)
+	return p.endUnstarted(ctx, ending{outcome: v1alpha1.OutcomeStartFailed, reason: v1alpha1.ReasonSandboxFailed,
+		message: fmt.Sprintf("The command was not started: Sandbox %q will not become Ready (%s): %s",
+			p.sandbox.Name, stalled.Reason, stalled.Message)})
+}
+
 // giveUp ends a run whose Sandbox did not become Ready in time.
 func (p *execPass) giveUp(ctx context.Context) (ctrl.Result, error) {
 	return p.endUnstarted(ctx, p.startDeadlineExceeded())

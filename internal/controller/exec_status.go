@@ -5,7 +5,9 @@ package controller
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -44,6 +46,10 @@ func (p *execPass) finish(e ending) {
 		status.Stdout, status.Stderr = e.stream(e.end.Stdout), e.stream(e.end.Stderr)
 	}
 	status.CompletionTime = new(metav1.NewTime(completed))
+	fitOutput(status.Stdout, status.Stderr)
+	if e.end != nil && e.end.DiskFull {
+		e.message += "; the disk of the sandbox was full then, so that the last of its output may be missing"
+	}
 	message := e.redaction.text(e.message) + truncationNote(status.Stdout, "stdout") + truncationNote(status.Stderr, "stderr")
 	p.setEnd(v1alpha1.ConditionFinished, string(e.outcome), message)
 	if e.outcome == v1alpha1.OutcomeSucceeded {
@@ -53,6 +59,14 @@ func (p *execPass) finish(e ending) {
 	}
 	p.setEnd(v1alpha1.ConditionFailed, string(e.outcome), message)
 	p.setProgress(v1alpha1.ConditionStalled, string(e.outcome), message)
+	if e.reason != v1alpha1.ReasonExited {
+		// Failed and Stalled have the outcome as their reason; at a glance the cause says more.
+		setCondition(&status.Conditions, p.exec.Generation, v1alpha1.ConditionReady, metav1.ConditionFalse, e.reason, message)
+	}
+	if e.outcome == v1alpha1.OutcomeStartFailed && status.StartTime != nil {
+		setCondition(&status.Conditions, p.exec.Generation, v1alpha1.ConditionStarted, metav1.ConditionFalse,
+			v1alpha1.ReasonNeverStarted, "The command certainly never ran")
+	}
 }
 
 func (p *execPass) setEnd(kind, reason, message string) {
@@ -77,15 +91,21 @@ func endingOf(end *execution.End, timeout time.Duration) ending {
 		if signal := signalName(end.ExitCode); signal != "" {
 			e.message += " (" + signal + ")"
 		}
-		if end.ExitCode == commandNotFound {
+		switch end.ExitCode {
+		case commandNotFound:
 			e.message += ": the program was not found in the sandbox; see status.stderr"
+		case commandNotExecutable:
+			e.message += ": the program can't be executed; see status.stderr"
 		}
 	}
 	return e
 }
 
-// commandNotFound is the exit code of shells for a program that does not exist.
-const commandNotFound = 127
+// Exit codes of shells for a program that does not exist, and for one that can't be executed.
+const (
+	commandNotFound      = 127
+	commandNotExecutable = 126
+)
 
 // stream is what is stored of a stream: without Secrets, and as text.
 func (e ending) stream(s execution.Stream) *v1alpha1.StreamStatus {
@@ -105,6 +125,9 @@ func (e ending) stream(s execution.Stream) *v1alpha1.StreamStatus {
 		// The digest of a stream that is little more than a weak secret would give it away.
 		status.SHA256 = ""
 	}
+	if e.end.DiskFull && !s.Truncated {
+		status.Retention = v1alpha1.RetentionUnknown
+	}
 	if s.Truncated {
 		head, tail = trimEnd(head), trimStart(tail)
 	}
@@ -113,6 +136,39 @@ func (e ending) stream(s execution.Stream) *v1alpha1.StreamStatus {
 	}
 	status.Head, status.Tail = asText(head), asText(tail)
 	return status
+}
+
+// maxOutput bounds what both streams take in the JSON of a status, in bytes: control characters take six there.
+const maxOutput = 200 << 10
+
+// fitOutput keeps less of the longer stream until both fit.
+func fitOutput(streams ...*v1alpha1.StreamStatus) {
+	streams = slices.DeleteFunc(streams, func(s *v1alpha1.StreamStatus) bool { return s == nil })
+	for len(streams) > 0 {
+		size := 0
+		for _, stream := range streams {
+			size += encodedSize(stream)
+		}
+		if size <= maxOutput {
+			return
+		}
+		keepLess(slices.MaxFunc(streams, func(a, b *v1alpha1.StreamStatus) int { return encodedSize(a) - encodedSize(b) }))
+	}
+}
+
+func encodedSize(stream *v1alpha1.StreamStatus) int {
+	encoded, _ := json.Marshal([]string{stream.Head, stream.Tail})
+	return len(encoded)
+}
+
+// keepLess leaves out the middle third of what is kept.
+func keepLess(stream *v1alpha1.StreamStatus) {
+	if stream.Tail == "" {
+		stream.Head, stream.Tail = stream.Head[:len(stream.Head)/2], stream.Head[len(stream.Head)/2:]
+	}
+	stream.Head = string(trimEnd([]byte(stream.Head[:len(stream.Head)*2/3])))
+	stream.Tail = string(trimStart([]byte(stream.Tail[len(stream.Tail)/3:])))
+	stream.Retention = v1alpha1.RetentionTruncated
 }
 
 // truncationNote says so where a stream is not kept as a whole.

@@ -193,7 +193,7 @@ func (p *providerPass) release(ctx context.Context) (ctrl.Result, error) {
 // recordInUse says why the deletion waits.
 func (p *providerPass) recordInUse(ctx context.Context, user *v1alpha1.Sandbox) error {
 	setProgress(&p.provider.Status.Conditions, p.provider.Object.GetGeneration(), v1alpha1.ConditionReconciling, v1alpha1.ReasonInUse,
-		fmt.Sprintf("The provider is kept until the sandboxes that it has are destroyed, such as that of Sandbox %s/%s",
+		fmt.Sprintf("The provider is kept until the sandboxes that it has, or may have, are gone, such as that of Sandbox %s/%s",
 			user.Namespace, user.Name))
 	return p.writeStatus(ctx)
 }

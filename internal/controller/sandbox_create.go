@@ -64,7 +64,7 @@ func (p *sandboxPass) open(ctx context.Context) (*provider.Door, error) {
 	}
 	door, err := p.doors.Open(ctx, chosen)
 	if err != nil {
-		return nil, err
+		return nil, ofProvider(chosen, err)
 	}
 	if err := unsupported(p.sandbox, door.Registration()); err != nil {
 		return nil, err
@@ -75,6 +75,16 @@ func (p *sandboxPass) open(ctx context.Context) (*provider.Door, error) {
 		return nil, err
 	}
 	return door, nil
+}
+
+// ofProvider says which provider is to be mended.
+func ofProvider(p provider.Provider, err error) error {
+	if setup, ok := provider.IsSetup(err); ok {
+		return &provider.SetupError{
+			Reason: setup.Reason, Message: fmt.Sprintf("%s %q: %s", p.Kind, p.Object.GetName(), setup.Message),
+		}
+	}
+	return err
 }
 
 // unsupported tells what of the spec this backend can't do, before anything is made.

@@ -77,8 +77,7 @@ func ensureGone(ctx context.Context, door *provider.Door, id string) (bool, erro
 }
 
 func (p *sandboxPass) destroying(ctx context.Context) (ctrl.Result, error) {
-	setCondition(&p.sandbox.Status.Conditions, p.sandbox.Generation, v1alpha1.ConditionDeleting, conditionTrue,
-		v1alpha1.ReasonDestroying, "The provider was asked to destroy the sandbox")
+	p.setDeleting(v1alpha1.ReasonDestroying, "The provider was asked to destroy the sandbox")
 	return ctrl.Result{RequeueAfter: destroyPoll}, p.record(ctx)
 }
 
@@ -87,18 +86,26 @@ func (p *sandboxPass) notDestroyed(ctx context.Context, err error) (ctrl.Result,
 	if errors.Is(err, provider.ErrBusy) {
 		return retryLater(err)
 	}
-	setCondition(&p.sandbox.Status.Conditions, p.sandbox.Generation, v1alpha1.ConditionDeleting, conditionTrue,
-		v1alpha1.ReasonDestroyFailed, fmt.Sprintf("The sandbox could not be destroyed: %v. It is tried again until %s after the "+
-			"deletion; to give the remote up at once: kubectl annotate sbx %s -n %s %s=true", err, p.options.DeletionDeadline,
-			p.sandbox.Name, p.sandbox.Namespace, v1alpha1.AbandonAnnotation))
+	p.setDeleting(v1alpha1.ReasonDestroyFailed, fmt.Sprintf("The sandbox could not be destroyed: %v. It is tried again for %s after the "+
+		"deletion; to give the remote up at once: kubectl annotate sbx %s -n %s %s=true", err, p.options.DeletionDeadline,
+		p.sandbox.Name, p.sandbox.Namespace, v1alpha1.AbandonAnnotation))
 	if recordErr := p.record(ctx); recordErr != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(recordErr)
 	}
 	return retryLater(err)
 }
 
+func (p *sandboxPass) setDeleting(reason, message string) {
+	setCondition(&p.sandbox.Status.Conditions, p.sandbox.Generation, v1alpha1.ConditionDeleting, conditionTrue, reason, message)
+	p.setProgress(v1alpha1.ConditionReconciling, reason, message)
+}
+
 // release lets the object go.
 func (p *sandboxPass) release(ctx context.Context) (ctrl.Result, error) {
+	if p.sandbox.Spec.DeletionPolicy == v1alpha1.DeletionPolicyRetain && p.sandbox.Status.SandboxID != "" {
+		p.recorder.Eventf(p.sandbox, nil, corev1.EventTypeNormal, "RemoteRetained", "Delete",
+			"The sandbox %q stays at the provider, as deletionPolicy is Retain", p.sandbox.Status.SandboxID)
+	}
 	p.settled.clear(p.sandbox.UID)
 	p.refusals.clear(p.sandbox.UID)
 	p.wakes.clear(p.sandbox.UID)

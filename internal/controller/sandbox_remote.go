@@ -56,7 +56,10 @@ func (p *sandboxPass) files(ctx context.Context) ([]file, error) {
 func writeFiles(ctx context.Context, remote provider.Remote, files []file) error {
 	for _, f := range files {
 		if err := remote.WriteFile(ctx, f.path, f.content, f.mode); err != nil {
-			return fmt.Errorf("writing file %s: %w", f.path, err)
+			if errors.Is(err, fs.ErrExist) {
+				return &fs.PathError{Op: "write file", Path: f.path, Err: errors.New("a directory, or a file in the place of a directory, is there")}
+			}
+			return err
 		}
 	}
 	return nil
@@ -89,6 +92,10 @@ func (p *sandboxPass) probe(ctx context.Context) (ctrl.Result, error) {
 		return p.equip(ctx)
 	default:
 		p.observed(remote)
+		if remote.State == backends.StateStopped && p.before.Status.State != v1alpha1.SandboxStopped {
+			p.recorder.Eventf(p.sandbox, nil, corev1.EventTypeWarning, v1alpha1.ReasonRemoteStopped, "Observe",
+				"The sandbox ended by itself: %s", remote.Reason)
+		}
 	}
 	p.wakes.clear(p.sandbox.UID)
 	if p.sandbox.Status.State == v1alpha1.SandboxCreating {

@@ -259,6 +259,23 @@ var _ = Describe("A provider", func() {
 		eventually(ctx, sandbox, v1alpha1.ConditionReady, "True/Ready")
 	})
 
+	It("destroys what it has after its Secret and itself were deleted first", func(ctx SpecContext) {
+		secret := &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "key"}, StringData: map[string]string{"token": "right-token"},
+		}
+		provider := builders.MakeProvider(ns, "p", "secured").Credentials("key").Obj()
+		sandbox := builders.MakeSandbox(ns, "sbx").NamespacedProvider("p").Obj()
+		create(ctx, secret, provider, sandbox)
+		eventually(ctx, sandbox, v1alpha1.ConditionReady, "True/Ready")
+		Expect(k8s.Delete(ctx, secret)).To(Succeed())
+		eventually(ctx, provider, v1alpha1.ConditionReady, "False/CredentialsMissing")
+		Expect(k8s.Delete(ctx, provider)).To(Succeed())
+		Expect(k8s.Delete(ctx, sandbox)).To(Succeed())
+		gone(ctx, sandbox)
+		gone(ctx, provider)
+		Expect(remotesOf("secured", ns)).To(BeEmpty())
+	})
+
 	It("names the backends and parameters that there are", func(ctx SpecContext) {
 		unknown := builders.MakeProvider(ns, "unknown", "nonsense").Obj()
 		wrong := builders.MakeProvider(ns, "wrong", "named").Parameters(`{"nonsense":1}`).Obj()

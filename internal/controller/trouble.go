@@ -60,8 +60,12 @@ func troubleOf(err error) (t trouble, ok bool) {
 	switch e.Code {
 	case backends.Invalid, backends.Unsupported:
 		t.final = true
-	case backends.Ambiguous:
+	case backends.Ambiguous, backends.AlreadyExists:
 		t.reason = v1alpha1.ReasonSearching
+	case backends.NotFound:
+		t.reason = v1alpha1.ReasonRemoteGone
+	case backends.NotRunning:
+		t.reason = v1alpha1.ReasonUnavailable
 	}
 	return t, true
 }

@@ -69,6 +69,8 @@ type End struct {
 	Duration, Ago time.Duration
 	// Stdout and Stderr are what it printed.
 	Stdout, Stderr Stream
+	// DiskFull says that the disk of the sandbox was full at the end, so that the last of the output may be missing.
+	DiskFull bool
 	// SecretsDigest is that of the Program.
 	SecretsDigest string
 }
@@ -120,14 +122,15 @@ func (r Run) read(result backends.Result) (Report, error) {
 func (r Run) readEnd(fields map[string]string, body []byte) (*End, error) {
 	var code int
 	var cause Cause
+	var disk string
 	var began, ended, now int64
-	if _, err := fmt.Sscanf(fields["end"], "%d %s %d %d %d", &code, &cause, &began, &ended, &now); err != nil {
+	if _, err := fmt.Sscanf(fields["end"], "%d %s %d %d %d %s", &code, &cause, &began, &ended, &now, &disk); err != nil {
 		return nil, fmt.Errorf("reading the end of the run %q: %w", backends.Bounded(fields["end"], 100), err)
 	}
 	end := &End{
 		ExitCode: code & 0xff, Cause: cause,
 		Duration: hundredths(ended - began), Ago: hundredths(now - ended),
-		SecretsDigest: strings.TrimPrefix(fields["secrets"], "-"),
+		DiskFull: disk == "full", SecretsDigest: strings.TrimPrefix(fields["secrets"], "-"),
 	}
 	var err error
 	if body, err = end.Stdout.read(fields["stdout"], body, r.Stdout); err != nil {

@@ -181,7 +181,8 @@ keep_deadline() {
 	end_tree
 }
 
-# end CODE writes down the end: CODE CAUSE BEGAN ENDED STDOUT-BYTES STDERR-BYTES.
+# end CODE writes down the end: CODE CAUSE BEGAN ENDED STDOUT-BYTES STDERR-BYTES DISK. Where the disk is full by then, what
+# the command printed last may be lost.
 end() {
 	uptime
 	cause=exited
@@ -193,8 +194,10 @@ end() {
 	fi
 	out=$(wc -c <"$dir/stdout" 2>/dev/null) || out=0
 	err=$(wc -c <"$dir/stderr" 2>/dev/null) || err=0
-	rm -f "$dir"/code.*
-	printf '%s %s %s %s %s %s\n' "$1" "$cause" "$began" "$up" $((out)) $((err)) 1<>"$dir/end"
+	disk=ok
+	{ printf '%4096s' '' >"$dir/probe"; } 2>/dev/null || disk=full
+	rm -f "$dir"/code.* "$dir/probe"
+	printf '%s %s %s %s %s %s %s\n' "$1" "$cause" "$began" "$up" $((out)) $((err)) "$disk" 1<>"$dir/end"
 	mv "$dir/end" "$dir/exit"
 	[ ! -p "$dir/done" ] || echo 1<>"$dir/done"
 }
@@ -239,11 +242,11 @@ report() {
 }
 
 report_end() {
-	IFS=' ' read -r code cause began ended out err _ <"$dir/exit"
+	IFS=' ' read -r code cause began ended out err disk _ <"$dir/exit"
 	uptime
 	digest=
 	{ IFS= read -r digest <"$dir/secrets"; } 2>/dev/null
-	printf 'state exited\nend %s %s %s %s %s\nsecrets %s\n' "$code" "$cause" "$began" "$ended" "$up" "$digest"
+	printf 'state exited\nend %s %s %s %s %s %s\nsecrets %s\n' "$code" "$cause" "$began" "$ended" "$up" "$disk" "$digest"
 	report_stream stdout "$out" "$1" "$2"
 	report_stream stderr "$err" "$3" "$4"
 	printf '\n'

@@ -72,6 +72,7 @@ func (p Program) writeEnvironment(b *bytes.Buffer, name string) {
 
 func (p Program) writeProgram(b *bytes.Buffer) {
 	if p.Code == nil {
+		writeLookup(b, p.Argv[0])
 		b.WriteString("exec")
 		for _, word := range p.Argv {
 			b.WriteByte(' ')
@@ -86,6 +87,15 @@ func (p Program) writeProgram(b *bytes.Buffer) {
 	fmt.Fprintf(b, "refuse InterpreterMissing %s\n", backends.Quote(fmt.Sprintf(
 		"the sandbox has none of the programs that run this language (looked for %s on its PATH)",
 		strings.Join(p.Code.Interpreters, ", "))))
+}
+
+// writeLookup appends what says, as a shell does but without the path of the script, that a program does not exist.
+func writeLookup(b *bytes.Buffer, program string) {
+	exists := "command -v " + backends.Quote(program) + " >/dev/null 2>&1"
+	if strings.Contains(program, "/") {
+		exists = "[ -e " + backends.Quote(program) + " ]"
+	}
+	fmt.Fprintf(b, "%s || { printf 'sh: %%s: not found\\n' %s >&2; exit 127; }\n", exists, backends.Quote(program))
 }
 
 // writeFile appends commands that write content, byte for byte, into a file of the spool. printf is the one tool that every

@@ -56,6 +56,10 @@ func (d *Doors) credentials(ctx context.Context, p Provider, registration backen
 			"backend %q needs a Secret: set spec.credentials.secretRef.name, and make it with: %s",
 			registration.Name, howToCreate(registration, namespace, "NAME"))
 	}
+	if len(registration.Setup.Keys) == 0 {
+		return nil, setupErrorf(v1alpha1.ReasonInvalidParameters,
+			"backend %q needs no credentials: remove spec.credentials", registration.Name)
+	}
 	name := p.Spec.Credentials.SecretRef.Name
 	var secret corev1.Secret
 	err := d.Secrets.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, &secret)

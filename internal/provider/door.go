@@ -187,9 +187,9 @@ func (d *Door) typed(ctx context.Context, operation string, err error) error {
 	return d.redacted(e)
 }
 
-// accountError keeps what a user's file does wrong from counting against the account.
+// accountError keeps what one user's file, image or remote does wrong from counting against the account.
 func accountError(err error) error {
-	if isFileError(err) {
+	if e, ok := errors.AsType[*backends.Error](err); isFileError(err) || (ok && e.OfRequest) {
 		return nil
 	}
 	return err

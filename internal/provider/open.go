@@ -132,6 +132,9 @@ func refusedConfig(err error) error {
 	if errors.As(err, &e) && e.Code != backends.Invalid {
 		return err
 	}
+	if e != nil {
+		return setupErrorf(v1alpha1.ReasonInvalidParameters, "%s", e.Message)
+	}
 	return setupErrorf(v1alpha1.ReasonInvalidParameters, "%v", err)
 }
 

@@ -147,8 +147,8 @@ func (f Finder) defaultFor(ctx context.Context, namespace string) (Provider, err
 		return p, err
 	}
 	return Provider{}, setupErrorf(v1alpha1.ReasonNoDefaultProvider,
-		"spec.providerRef is not set and no provider is the default; set it, or make one the default: "+
-			"kubectl annotate clustersandboxprovider NAME %s=true", v1alpha1.DefaultProviderAnnotation)
+		"spec.providerRef is not set and no provider is the default; make one the default: "+
+			"kubectl annotate clustersandboxprovider NAME %s=true (or create the Sandbox again with a providerRef)", v1alpha1.DefaultProviderAnnotation)
 }
 
 func onlyDefault(providers []Provider) (Provider, bool, error) {
@@ -188,7 +188,8 @@ func (f Finder) checkNamespace(ctx context.Context, p Provider, namespace string
 	}
 	if !selector.Matches(labels.Set(ns.Labels)) {
 		return setupErrorf(v1alpha1.ReasonNamespaceNotAllowed,
-			"%s %q does not allow sandboxes in namespace %q: its selector is %q", p.Kind, p.Object.GetName(), namespace, selector)
+			"%s %q does not allow sandboxes in namespace %q: the namespace's labels do not match %q; see kubectl label namespace %s",
+			p.Kind, p.Object.GetName(), namespace, selector, namespace)
 	}
 	return nil
 }

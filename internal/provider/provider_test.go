@@ -196,6 +196,22 @@ func TestAnswersThatAreNoOutageKeepTheBreakerClosed(t *testing.T) {
 	}
 }
 
+func TestWhatOneRequestIsToBlameForKeepsTheBreakerClosed(t *testing.T) {
+	f := newFixture(t, nil, secret(token))
+	door := f.open(t)
+	blame := backends.Errorf(backends.Unavailable, "memory", "get", "the registry that it names can't be reached")
+	blame.OfRequest = true
+	defer f.memory.Inject(memory.Fault{Operation: memory.OperationGet, Err: blame})()
+	for range 20 {
+		if _, err := door.Get(t.Context(), "x"); !errors.Is(err, backends.Unavailable) {
+			t.Fatalf("got %v", err)
+		}
+	}
+	if calls := f.memory.Calls(memory.OperationGet); calls != 20 {
+		t.Errorf("%d of 20 calls were made", calls)
+	}
+}
+
 func TestMoreCallsThanAnAccountMayHaveAreNotMade(t *testing.T) {
 	f := newFixture(t, func(r *backends.Registration) { r.Concurrency = 1 }, secret(token))
 	door := f.open(t)

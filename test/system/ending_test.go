@@ -179,13 +179,12 @@ var _ = Describe("A SandboxExec", func() {
 
 	It("goes when its time to live is over, and stays without one", func(ctx context.Context) {
 		withBox(ctx)
-		run := room.Exec("goes", "box").Command("true").TTL(1).Obj()
-		now := room.Exec("at-once", "box").Command("true").TTL(0).Obj()
+		later := room.Exec("later", "box").Shell("sleep 1.5").TTL(1).Obj()
+		atOnce := room.Exec("at-once", "box").Command("true").TTL(0).Obj()
 		stays := room.Exec("stays", "box").Command("true").Obj()
-		room.Create(ctx, run, now, stays)
-		room.EventuallyFinished(ctx, run)
-		room.EventuallyGone(ctx, run)
-		room.EventuallyGone(ctx, now)
+		room.Create(ctx, stays, later, atOnce)
+		room.EventuallyGone(ctx, atOnce)
+		room.EventuallyGone(ctx, later)
 		room.EventuallyFinished(ctx, stays)
 	})
 

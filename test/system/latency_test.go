@@ -21,20 +21,24 @@ import (
 )
 
 var _ = Describe("A short SandboxExec in a Ready Sandbox", func() {
-	// Other tests use the machine as well: what counts is the best of a few batches.
-	It("is Finished within 300 ms at the median", FlakeAttempts(5), func(ctx context.Context) {
+	It("is Finished within 300 ms at the median", func(ctx context.Context) {
 		const runs, budget = 20, 300 * time.Millisecond
 		room := bed.NewRoom(ctx)
-		room.Ready(ctx, room.Sandbox("box"))
+		box := room.Ready(ctx, room.Sandbox("box"))
 		room.Run(ctx, room.Exec("first", "box").Command("true"))
 		watcher, err := bed.Client.Watch(ctx, &v1alpha1.SandboxExecList{}, client.InNamespace(room.Namespace))
 		Expect(err).NotTo(HaveOccurred())
 		defer watcher.Stop()
 
-		var took []time.Duration
+		var took, bare []time.Duration
 		for i := range runs {
-			exec := room.Exec(fmt.Sprintf("run-%d", i), "box").Command("true").Obj()
 			began := time.Now()
+			_, err := bed.RunIn(ctx, box.Status.SandboxID, "true")
+			Expect(err).NotTo(HaveOccurred())
+			bare = append(bare, time.Since(began))
+
+			exec := room.Exec(fmt.Sprintf("run-%d", i), "box").Command("true").Obj()
+			began = time.Now()
 			room.Create(ctx, exec)
 			Eventually(watcher.ResultChan()).WithTimeout(testbed.Patience).Should(Receive(Satisfy(func(e watch.Event) bool {
 				seen, ok := e.Object.(*v1alpha1.SandboxExec)
@@ -43,9 +47,15 @@ var _ = Describe("A short SandboxExec in a Ready Sandbox", func() {
 			took = append(took, time.Since(began))
 		}
 		slices.Sort(took)
-		median, p90 := took[runs/2], took[runs*9/10]
-		AddReportEntry("creation to Finished", fmt.Sprintf("median %v, p90 %v", median.Round(time.Millisecond), p90.Round(time.Millisecond)),
+		slices.Sort(bare)
+		AddReportEntry("creation to Finished", fmt.Sprintf("median %v, p90 %v; past the operator: median %v",
+			took[runs/2].Round(time.Millisecond), took[runs*9/10].Round(time.Millisecond), bare[runs/2].Round(time.Millisecond)),
 			ReportEntryVisibilityAlways)
-		Expect(median).To(BeNumerically("<", budget), "all: %v", took)
+		// Where other tests use the machine as well, everything takes longer.
+		slow := max(1, float64(bare[runs/2])/float64(usual))
+		Expect(took[runs/2].Seconds()).To(BeNumerically("<", budget.Seconds()*slow), "all: %v; past the operator: %v", took, bare)
 	})
 })
+
+// usual is how long a command takes past the operator where nothing else uses the machine.
+const usual = 60 * time.Millisecond

@@ -235,17 +235,22 @@ func (s session) judge(exit exitStatus, result backends.Result) (outcome, error)
 	case exit.started && exit.logged == "" && exit.code >= 0:
 		return outcome{result: result, started: true}, nil
 	case exit.started || exit.code != exitRunsc:
-		return outcome{}, backends.Errorf(backends.Ambiguous, Name, operationRun,
-			"the sandbox, or gVisor's client for it, ended while the command ran%s", s.now())
+		return outcome{}, s.cutOff("the sandbox, or gVisor's client for it, ended while the command ran")
 	}
 	if now := s.machine.observe(s.dir, s.record); now.state != backends.StateRunning {
 		if neverReached(exit.logged) {
 			return outcome{}, notRunning(operationRun, now)
 		}
-		return outcome{}, backends.Errorf(backends.Ambiguous, Name, operationRun,
-			"the sandbox ended while the command was started%s", s.now())
+		return outcome{}, s.cutOff("the sandbox ended while the command was started")
 	}
 	return outcome{refusal: exit.logged}, nil
+}
+
+// cutOff is a call that its own sandbox's end cut off, which says nothing about other sandboxes.
+func (s session) cutOff(message string) error {
+	e := backends.Errorf(backends.Ambiguous, Name, operationRun, "%s%s", message, s.now())
+	e.OfRequest = true
+	return e
 }
 
 // now tells, as the end of a sentence, why the sandbox does not run.

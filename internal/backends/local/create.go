@@ -302,11 +302,22 @@ func (m *machine) startError(d remoteDir, rec record, s *starter, cause error) e
 	log, _ := os.ReadFile(d.startLog())
 	said := d.redact(lastLogged(log))
 	switch {
+	case strings.Contains(said, "failed to load /bin/sh"):
+		return backends.Errorf(backends.Invalid, Name, operationCreate,
+			"/bin/sh of the image can't be started: its loader or a library is missing, or it is made for another kind of processor")
 	case said == "":
-		return unavailable("the sandbox did not start: %w", cause)
+		return ofRequest(unavailable("the sandbox did not start: %w", cause))
 	case rec.Cgroup != "" && strings.Contains(said, "cgroup"):
 		return unavailable("the sandbox did not start, for its limits can't be enforced on this machine (%s); "+
 			"give the operator write access to %s, or leave out cpu and memory in the sandbox's resources", said, cgroupMount)
 	}
-	return unavailable("the sandbox did not start: %s", said)
+	return ofRequest(unavailable("the sandbox did not start: %s", said))
+}
+
+// ofRequest marks an error that says nothing about other sandboxes.
+func ofRequest(err error) error {
+	if e, ok := errors.AsType[*backends.Error](err); ok {
+		e.OfRequest = true
+	}
+	return err
 }

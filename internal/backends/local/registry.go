@@ -131,8 +131,10 @@ func (p *puller) resolve(ctx context.Context, ref name.Reference) (name.Digest, 
 // pullError says what a failed pull means, without URLs, which may be signed.
 func pullError(ctx context.Context, reference string, err error) error {
 	fail := func(code backends.Code, format string, args ...any) error {
-		return backends.Errorf(code, Name, operationCreate,
+		e := backends.Errorf(code, Name, operationCreate,
 			"image %q "+format, append([]any{backends.Bounded(reference, 256)}, args...)...)
+		e.OfRequest = true
+		return e
 	}
 	var answer *transport.Error
 	var network *url.Error

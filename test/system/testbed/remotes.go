@@ -10,6 +10,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"path/filepath"
 
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
 	"github.com/sandbox-operator/sandbox-operator/internal/backends/local"
@@ -60,3 +61,6 @@ func (b *Bed) RunIn(ctx context.Context, id, line string) (string, error) {
 	}
 	return string(result.Stdout), nil
 }
+
+// RemoteDir is where the backend keeps a remote on this machine.
+func (b *Bed) RemoteDir(id string) string { return filepath.Join(b.localRoot(), "sandboxes", id) }
