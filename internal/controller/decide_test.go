@@ -35,6 +35,7 @@ func TestDecideSandbox(t *testing.T) {
 		"an open journal is searched first":  {sandboxFacts{now: noon, held: true, journalOpen: true}, sandboxFind},
 		"a sandbox as declared rests":        {running(func(*sandboxFacts) {}), sandboxRest},
 		"a changed generation is recorded":   {running(func(f *sandboxFacts) { f.current = false }), sandboxRecord},
+		"a lost finalizer is put back":       {running(func(f *sandboxFacts) { f.held = false }), sandboxHold},
 		"a suspect is probed":                {running(func(f *sandboxFacts) { f.suspect = true }), sandboxProbe},
 		"one that is being made is probed":   {running(func(f *sandboxFacts) { f.state = v1alpha1.SandboxCreating }), sandboxProbe},
 		"files that are missing are written": {running(func(f *sandboxFacts) { f.equipped = false }), sandboxEquip},
@@ -88,8 +89,8 @@ func TestDecideExec(t *testing.T) {
 		"after the deadline the fence is taken": {
 			with(started, func(f *execFacts) { f.now = noon.Add(time.Hour) }), execPrevent,
 		},
-		"cancelled before its start was seen, the fence is taken": {
-			with(started, func(f *execFacts) { f.cancelled = true }), execPrevent,
+		"cancelled before its start was seen, it is killed or the fence is taken": {
+			with(started, func(f *execFacts) { f.cancelled = true }), execCancel,
 		},
 		"a running one is looked at":             {seen, execLook},
 		"a running one outlives its deadline":    {with(seen, func(f *execFacts) { f.now = noon.Add(time.Hour) }), execLook},

@@ -251,8 +251,8 @@ type doubts struct {
 
 func newDoubts() *doubts { return &doubts{since: map[types.UID]time.Time{}} }
 
-// confirmed says that this is not the first look that saw it dead, and that the first was long enough ago.
-func (d *doubts) confirmed(uid types.UID, now time.Time) bool {
+// confirmed says that this is not the first look that doubts, and that the first was long enough ago.
+func (d *doubts) confirmed(uid types.UID, now time.Time, after time.Duration) bool {
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
 	since, ok := d.since[uid]
@@ -260,7 +260,7 @@ func (d *doubts) confirmed(uid types.UID, now time.Time) bool {
 		d.since[uid] = now
 		return false
 	}
-	return now.Sub(since) >= doubtTime
+	return now.Sub(since) >= after
 }
 
 func (d *doubts) clear(uid types.UID) {

@@ -60,7 +60,7 @@ const (
 	execStart execAction = "start"
 	// execStartAgain: the journal is written, but no start was seen: try again, which the fence makes harmless.
 	execStartAgain execAction = "startAgain"
-	// execPrevent: take the fence, so that the command never starts; kill it where it has.
+	// execPrevent: take the fence, so that the command never starts; where it has, it goes on.
 	execPrevent execAction = "prevent"
 	// execLook: see how the command is.
 	execLook execAction = "look"
@@ -122,11 +122,11 @@ func decideStartedExec(f execFacts) execAction {
 	switch {
 	case !f.sameSandbox:
 		return execSandboxLost
-	case f.seen && f.cancelled:
+	case f.cancelled:
 		return execCancel
 	case f.seen:
 		return execLook
-	case f.cancelled, f.now.After(f.startDeadline):
+	case f.now.After(f.startDeadline):
 		return execPrevent
 	default:
 		return execStartAgain

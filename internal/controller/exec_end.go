@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -20,35 +21,34 @@ import (
 
 func (p *execPass) exited(ctx context.Context, run execution.Run, end *execution.End, refs *references) (ctrl.Result, error) {
 	e := endingOf(end, p.timeout())
-	if end.SecretsDigest != "" {
-		if refs == nil {
-			var err error
-			if _, refs, err = p.program(ctx); err != nil && asRetry(err) != nil {
-				return ctrl.Result{}, err
-			}
-		}
-		e.redaction = p.knownSecrets(refs)
-		if e.withheld = secretsDigest(refs.secretValues) != end.SecretsDigest; e.withheld {
-			e.message += "; its output was withheld, as the Secrets that it was given have changed since"
-		}
+	secrets, err := p.secrets(ctx, refs)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	e.redaction = newRedaction(slices.Concat(secrets.given, secrets.files))
+	e.withheld = secretsDigest(secrets.given) != end.SecretsDigest || secretsDigest(secrets.files) != end.FilesDigest
+	if e.withheld {
+		e.message += "; its output was withheld, as the Secrets that it or its sandbox was given have changed since"
 	}
 	return p.end(ctx, run, e)
 }
 
-func (p *execPass) knownSecrets(refs *references) redaction {
-	if refs == nil {
-		return redaction{}
-	}
-	return newRedaction(refs.secretValues)
-}
-
 // prevented is the end of a run whose fence was taken before it could start.
 func (p *execPass) prevented(ctx context.Context, run execution.Run) (ctrl.Result, error) {
+	if p.facts().seen {
+		return p.end(ctx, run, fenceGone())
+	}
 	if p.exec.Spec.DesiredState == v1alpha1.ExecCancelled {
 		return p.end(ctx, run, ending{outcome: v1alpha1.OutcomeCancelled, reason: v1alpha1.ReasonCancelRequested,
 			message: "The command was cancelled before it started"})
 	}
 	return p.end(ctx, run, p.startDeadlineExceeded())
+}
+
+// fenceGone is the end of a run that was seen to start, and of which nothing is left in its sandbox.
+func fenceGone() ending {
+	return ending{outcome: v1alpha1.OutcomeUnknown, reason: v1alpha1.ReasonFenceGone,
+		message: "What the operator keeps in the sandbox of this run was removed while it ran, so that its end can't be known"}
 }
 
 // neverStarted ends a cancelled run for which nothing was done yet.
@@ -98,7 +98,7 @@ func (p *execPass) end(ctx context.Context, run execution.Run, e ending) (ctrl.R
 	p.finish(e)
 	err := p.recordEnd(ctx)
 	if apierrors.IsNotFound(err) {
-		return ctrl.Result{}, p.killTree(ctx, run)
+		return ctrl.Result{}, insist(ctx, func() error { return p.killTree(ctx, run) })
 	}
 	if err != nil {
 		return ctrl.Result{}, err
@@ -134,12 +134,22 @@ func (p *execPass) recordEnd(ctx context.Context) error {
 		if live.UID != p.exec.UID || live.Status.Outcome != "" {
 			return nil
 		}
+		if !sameRun(&live.Status, &p.before.Status) {
+			// Somebody else, such as a new leader, has started it meanwhile: what this pass believes is out of date.
+			return err
+		}
 		status := p.exec.Status.DeepCopy()
 		p.before, p.exec = live.DeepCopy(), &live
 		p.exec.Status = *status
 		err = p.record(ctx)
 	}
 	return err
+}
+
+// sameRun says that two statuses have the same journal.
+func sameRun(a, b *v1alpha1.SandboxExecStatus) bool {
+	return a.StartTime.Equal(b.StartTime) && a.Attempt == b.Attempt && a.SandboxUID == b.SandboxUID && a.SandboxID == b.SandboxID &&
+		a.Incarnation == b.Incarnation
 }
 
 // kill kills the command of an object that is being deleted. It always ends: what can't be reached for the deletion
@@ -156,7 +166,7 @@ func (p *execPass) kill(ctx context.Context) (ctrl.Result, error) {
 }
 
 func (p *execPass) killTree(ctx context.Context, run execution.Run) error {
-	report, err := run.Cancel(ctx)
+	report, err := run.Cancel(ctx, true)
 	if errors.Is(err, backends.NotFound) || errors.Is(err, backends.NotRunning) {
 		return nil
 	}

@@ -21,6 +21,15 @@ import (
 // cancelPoll is how soon to look again at a command that did not die at once.
 const cancelPoll = 300 * time.Millisecond
 
+const (
+	// startingTime is how long a process that shall watch a command may take to come up.
+	startingTime = 30 * time.Second
+	// unreadableTime is how long answers that make no sense are borne.
+	unreadableTime = time.Minute
+	// pausedPoll is how often a run is looked at whose sandbox exists, and does not run now.
+	pausedPoll = 10 * time.Second
+)
+
 // look sees how the command is, and writes nothing while nothing changed.
 func (p *execPass) look(ctx context.Context) (ctrl.Result, error) {
 	return p.call(ctx, execution.Run.Look)
@@ -28,12 +37,13 @@ func (p *execPass) look(ctx context.Context) (ctrl.Result, error) {
 
 // cancel kills the command.
 func (p *execPass) cancel(ctx context.Context) (ctrl.Result, error) {
-	return p.call(ctx, execution.Run.Cancel)
+	seen := p.facts().seen
+	return p.call(ctx, func(run execution.Run, ctx context.Context) (execution.Report, error) { return run.Cancel(ctx, seen) })
 }
 
-// prevent takes the fence: winning it proves that the command never ran and never will.
+// prevent takes the fence: winning it proves that the command never ran and never will. Losing it proves that it was started.
 func (p *execPass) prevent(ctx context.Context) (ctrl.Result, error) {
-	return p.call(ctx, execution.Run.Cancel)
+	return p.call(ctx, execution.Run.Prevent)
 }
 
 func (p *execPass) call(ctx context.Context, verb func(execution.Run, context.Context) (execution.Report, error)) (ctrl.Result, error) {
@@ -51,7 +61,7 @@ func (p *execPass) call(ctx context.Context, verb func(execution.Run, context.Co
 
 // handle makes a report into the next step. refs are what the program was made from, where this pass made it.
 func (p *execPass) handle(ctx context.Context, run execution.Run, report execution.Report, refs *references) (ctrl.Result, error) {
-	if report.State != execution.StateLost {
+	if report.State != execution.StateLost && report.State != execution.StateStarting {
 		p.doubts.clear(p.exec.UID)
 	}
 	switch report.State {
@@ -59,19 +69,20 @@ func (p *execPass) handle(ctx context.Context, run execution.Run, report executi
 		return p.exited(ctx, run, report.End, refs)
 	case execution.StateRunning:
 		return p.running(ctx, run)
+	case execution.StateStarting:
+		return p.runnerLost(ctx, run, startingTime)
 	case execution.StateLost:
-		return p.runnerLost(ctx, run)
+		return p.runnerLost(ctx, run, doubtTime)
 	case execution.StateRefused:
 		return p.end(ctx, run, ending{outcome: v1alpha1.OutcomeStartFailed, reason: report.Reason,
-			message: "The command was not run: " + report.Message, redaction: p.knownSecrets(refs)})
+			message: "The command was not run: " + report.Message})
 	case execution.StateUnavailable:
 		return p.end(ctx, run, ending{outcome: v1alpha1.OutcomeStartFailed, reason: v1alpha1.ReasonSpoolUnavailable,
 			message: "The command was not run: " + report.Message})
 	case execution.StateNever:
 		return p.prevented(ctx, run)
 	case execution.StateAbsent:
-		return p.end(ctx, run, ending{outcome: v1alpha1.OutcomeUnknown, reason: v1alpha1.ReasonFenceGone,
-			message: "What the operator keeps in the sandbox of this run was removed while it ran, so that its end can't be known"})
+		return p.end(ctx, run, fenceGone())
 	default:
 		return ctrl.Result{}, fmt.Errorf("the runner reports the unknown state %q", report.State)
 	}
@@ -82,7 +93,7 @@ func (p *execPass) running(ctx context.Context, run execution.Run) (ctrl.Result,
 	err := p.addFinalizer(ctx, p.exec, v1alpha1.ExecFinalizer)
 	if apierrors.IsNotFound(err) || apierrors.IsInvalid(err) {
 		// It was deleted, or is being deleted without us: nothing outlives its object.
-		return ctrl.Result{}, p.killTree(ctx, run)
+		return ctrl.Result{}, insist(ctx, func() error { return p.killTree(ctx, run) })
 	}
 	if err != nil {
 		return ctrl.Result{}, err
@@ -93,9 +104,19 @@ func (p *execPass) running(ctx context.Context, run execution.Run) (ctrl.Result,
 	return ctrl.Result{RequeueAfter: lookDelay(p.clock.Now().Sub(p.exec.Status.StartTime.Time))}, nil
 }
 
-func (p *execPass) runnerLost(ctx context.Context, run execution.Run) (ctrl.Result, error) {
-	if !p.doubts.confirmed(p.exec.UID, p.now) {
+// runnerLost believes the second look, and kills what may be left of the command before it is given up.
+func (p *execPass) runnerLost(ctx context.Context, run execution.Run, after time.Duration) (ctrl.Result, error) {
+	if !p.doubts.confirmed(p.exec.UID, p.now, after) {
 		return ctrl.Result{RequeueAfter: doubtTime}, nil
+	}
+	report, err := run.Cancel(ctx, true)
+	switch {
+	case err != nil:
+		return retryLater(err)
+	case report.State == execution.StateExited:
+		return p.exited(ctx, run, report.End, nil)
+	case report.State == execution.StateNever:
+		return p.prevented(ctx, run)
 	}
 	p.doubts.clear(p.exec.UID)
 	return p.end(ctx, run, ending{outcome: v1alpha1.OutcomeUnknown, reason: v1alpha1.ReasonRunnerLost,
@@ -109,6 +130,10 @@ func (p *execPass) callFailed(ctx context.Context, door *provider.Door, err erro
 		ctrl.LoggerFrom(ctx).Info("The sandbox of a run can't be reached", "sandboxID", p.exec.Status.SandboxID, "cause", err.Error())
 		p.wakes.suspect(p.sandbox)
 		return p.lostAtProvider(ctx, door)
+	}
+	if errors.Is(err, execution.ErrUnreadable) && p.doubts.confirmed(p.exec.UID, p.now, unreadableTime) {
+		return p.endUnstarted(ctx, ending{outcome: v1alpha1.OutcomeUnknown, reason: v1alpha1.ReasonRunnerLost,
+			message: "What the operator keeps in the sandbox of this run can't be read any more: " + err.Error()})
 	}
 	return retryLater(err)
 }
@@ -128,6 +153,6 @@ func (p *execPass) lostAtProvider(ctx context.Context, door *provider.Door) (ctr
 		}
 		return p.endUnstarted(ctx, ending{outcome: v1alpha1.OutcomeSandboxLost, reason: v1alpha1.ReasonRemoteStopped, message: message})
 	default:
-		return ctrl.Result{RequeueAfter: jittered(time.Second)}, nil
+		return ctrl.Result{RequeueAfter: jittered(pausedPoll)}, nil
 	}
 }

@@ -5,14 +5,13 @@ package controller
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 	"github.com/sandbox-operator/sandbox-operator/internal/execution"
@@ -48,6 +47,10 @@ func (p *execPass) start(ctx context.Context) (ctrl.Result, error) {
 	if err != nil {
 		return p.blocked(ctx, err)
 	}
+	if err := program.Check(); err != nil {
+		return p.endUnstarted(ctx, ending{outcome: v1alpha1.OutcomeStartFailed, reason: v1alpha1.ReasonInvalid,
+			message: "The command was not run: " + err.Error()})
+	}
 	ctx, release, err := door.Reserve(ctx, "run")
 	if err != nil {
 		return p.blocked(ctx, err)
@@ -80,12 +83,23 @@ func (p *execPass) startAgain(ctx context.Context) (ctrl.Result, error) {
 		return retryLater(err)
 	}
 	program, refs, err := p.program(ctx)
-	if err != nil {
-		// What the spec refers to went away between journal and start. The command may run all the same: the start deadline
-		// ends the waiting.
-		return ctrl.Result{RequeueAfter: min(jittered(setupPoll), p.untilStartDeadline())}, client.IgnoreNotFound(asRetry(err))
+	if err == nil {
+		err = program.Check()
 	}
-	return p.launch(ctx, door, program, refs)
+	if err == nil {
+		return p.launch(ctx, door, program, refs)
+	}
+	// What the spec refers to went away, or changed, between journal and start. The command may run all the same.
+	run := p.run(door)
+	report, lookErr := run.Look(ctx)
+	switch {
+	case lookErr != nil:
+		return p.callFailed(ctx, door, lookErr)
+	case report.State == execution.StateAbsent:
+		return ctrl.Result{RequeueAfter: min(jittered(setupPoll), p.untilStartDeadline())}, asRetry(err)
+	default:
+		return p.handle(ctx, run, report, nil)
+	}
 }
 
 func (p *execPass) launch(ctx context.Context, door *provider.Door, program execution.Program, refs *references) (ctrl.Result, error) {
@@ -121,27 +135,44 @@ func (p *execPass) program(ctx context.Context) (execution.Program, *references,
 			return program, refs, err
 		}
 	}
-	if err := p.secretsOfFiles(ctx, refs); err != nil {
-		return program, refs, err
-	}
 	program.SecretsDigest = secretsDigest(refs.secretValues)
 	return program, refs, nil
 }
 
-// secretsOfFiles reads the Secrets that are files of the sandbox: a command may print them.
-func (p *execPass) secretsOfFiles(ctx context.Context, refs *references) error {
-	for i := range p.sandbox.Spec.Files {
-		from := p.sandbox.Spec.Files[i].ContentFrom
-		if from == nil || from.SecretKeyRef == nil {
-			continue
-		}
-		// A Secret that went away after the file was written can't be redacted, but keeps no command from running.
-		var missing *referenceError
-		if _, err := refs.value(ctx, from); err != nil && !errors.As(err, &missing) {
-			return err
-		}
+// givenSecrets are the values of Secrets that a run may print.
+type givenSecrets struct {
+	// given to the command by the operator; files were put into the sandbox when it was made.
+	given, files []string
+}
+
+// secrets reads, as they are now, the Secrets that the run and its sandbox were given; refs, where set, has the run's own.
+// What is missing by now is left out, so that the digest tells.
+func (p *execPass) secrets(ctx context.Context, refs *references) (givenSecrets, error) {
+	var s givenSecrets
+	var err error
+	if refs != nil {
+		s.given = refs.secretValues
+	} else if s.given, err = p.references(p.exec.Namespace).valuesOf(ctx, p.secretSources()); err != nil {
+		return s, err
 	}
-	return nil
+	s.files, err = p.references(p.exec.Namespace).valuesOf(ctx, secretSources{values: fileSources(p.sandbox)})
+	return s, err
+}
+
+// secretSources are what the program was made from.
+func (p *execPass) secretSources() secretSources {
+	spec := &p.exec.Spec
+	s := secretSources{all: slices.Concat(p.sandbox.Spec.EnvFrom, spec.EnvFrom)}
+	for _, variable := range slices.Concat(p.sandbox.Spec.Env, spec.Env) {
+		s.values = append(s.values, variable.ValueFrom)
+	}
+	if spec.Stdin != nil {
+		s.values = append(s.values, spec.Stdin.ContentFrom)
+	}
+	if spec.Code != nil {
+		s.values = append(s.values, spec.Code.SourceFrom)
+	}
+	return s
 }
 
 // languages are the programs that run code, the preferred first, and the extension of its file.

@@ -134,6 +134,48 @@ var _ = Describe("A SandboxExec", func() {
 		Expect(exec.Status.Stdout.Head).To(BeEmpty())
 	})
 
+	It("withholds output when a Secret among its sandbox's files has changed since", func(ctx SpecContext) {
+		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "s"}, StringData: map[string]string{"k": "tops3cret"}}
+		create(ctx, secret)
+		sandbox = builders.MakeSandbox(ns, "sbx").NamespacedProvider("named").FileFrom("/work/token", 0o600, builders.SecretKey("s", "k")).Obj()
+		ready(ctx)
+		before := builders.MakeExec(ns, "before", "sbx").Shell("echo tops3cret").Obj()
+		create(ctx, before)
+		finished(ctx, before, v1alpha1.OutcomeSucceeded)
+		Expect(before.Status.Stdout.Head).To(Equal("[redacted]\n"))
+		secret.StringData = map[string]string{"k": "rotated"}
+		Expect(k8s.Update(ctx, secret)).To(Succeed())
+		after := builders.MakeExec(ns, "after", "sbx").Shell("echo tops3cret").Obj()
+		create(ctx, after)
+		finished(ctx, after, v1alpha1.OutcomeSucceeded)
+		Expect(after.Status.Stdout.Retention).To(Equal(v1alpha1.RetentionWithheld))
+		Expect(after.Status.Stdout.Head).To(BeEmpty())
+	})
+
+	It("goes on past its start deadline when its start was not seen", func(ctx SpecContext) {
+		ready(ctx)
+		remove := p.Inject(memory.Fault{Operation: memory.OperationRunCommand, After: true, Err: memory.Error(backends.Ambiguous, 0)})
+		defer remove()
+		exec := builders.MakeExec(ns, "e", "sbx").Shell("echo ran >>" + ran + "; sleep 4; echo done").StartDeadline(2).Obj()
+		create(ctx, exec)
+		Eventually(times).Should(Equal(1))
+		Eventually(func() bool { return time.Since(refresh(ctx, exec).CreationTimestamp.Time) > 3*time.Second }).Should(BeTrue())
+		remove()
+		finished(ctx, exec, v1alpha1.OutcomeSucceeded)
+		Expect(exec.Status.Stdout.Head).To(Equal("done\n"))
+		Expect(times()).To(Equal(1))
+	})
+
+	It("ends when its Sandbox has failed", func(ctx SpecContext) {
+		ready(ctx)
+		Expect(p.Stop(sandbox.Status.SandboxID)).To(BeTrue())
+		eventually(ctx, sandbox, v1alpha1.ConditionStalled, "True/RemoteStopped")
+		exec := builders.MakeExec(ns, "e", "sbx").Command("true").Obj()
+		create(ctx, exec)
+		finished(ctx, exec, v1alpha1.OutcomeStartFailed)
+		Expect(exec.Status.Reason).To(Equal(v1alpha1.ReasonSandboxFailed))
+	})
+
 	It("is killed with all that it started when it is cancelled", func(ctx SpecContext) {
 		ready(ctx)
 		exec := builders.MakeExec(ns, "e", "sbx").Shell("echo so far; sleep 60").Obj()

@@ -179,32 +179,31 @@ func (p *providerPass) release(ctx context.Context) (ctrl.Result, error) {
 		p.doors.Forget(object.GetUID())
 		return ctrl.Result{}, nil
 	}
-	user, err := p.user(ctx)
+	used, err := p.used(ctx)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if user != nil {
-		return ctrl.Result{RequeueAfter: releasePoll}, p.recordInUse(ctx, user)
+	if used {
+		return ctrl.Result{RequeueAfter: releasePoll}, p.recordInUse(ctx)
 	}
 	p.doors.Forget(object.GetUID())
 	return ctrl.Result{}, p.removeFinalizer(ctx, object, v1alpha1.InUseFinalizer)
 }
 
 // recordInUse says why the deletion waits.
-func (p *providerPass) recordInUse(ctx context.Context, user *v1alpha1.Sandbox) error {
+func (p *providerPass) recordInUse(ctx context.Context) error {
 	setProgress(&p.provider.Status.Conditions, p.provider.Object.GetGeneration(), v1alpha1.ConditionReconciling, v1alpha1.ReasonInUse,
-		fmt.Sprintf("The provider is kept until the sandboxes that it has, or may have, are gone, such as that of Sandbox %s/%s",
-			user.Namespace, user.Name))
+		"The provider is kept until no Sandbox has, or may have, a remote of it; see kubectl get sbx --all-namespaces")
 	return p.writeStatus(ctx)
 }
 
-// user returns a Sandbox that has, or may have, a remote of the provider. It is read live: a cache may not have seen the
+// used says that a Sandbox has, or may have, a remote of the provider. It is read live: a cache may not have seen the
 // journal that was written last.
-func (p *providerPass) user(ctx context.Context) (*v1alpha1.Sandbox, error) {
+func (p *providerPass) used(ctx context.Context) (bool, error) {
 	uid := string(p.provider.Object.GetUID())
 	var sandboxes v1alpha1.SandboxList
 	if err := p.live.List(ctx, &sandboxes, client.InNamespace(p.provider.Object.GetNamespace())); err != nil {
-		return nil, fmt.Errorf("listing sandboxes: %w", err)
+		return false, fmt.Errorf("listing sandboxes: %w", err)
 	}
 	for i := range sandboxes.Items {
 		sandbox := &sandboxes.Items[i]
@@ -213,10 +212,10 @@ func (p *providerPass) user(ctx context.Context) (*v1alpha1.Sandbox, error) {
 		}
 		bound := sandbox.Status.Provider != nil && sandbox.Status.Provider.UID == uid
 		if j := readJournal(sandbox); bound || (j != nil && j.Provider.UID == uid) {
-			return sandbox, nil
+			return true, nil
 		}
 	}
-	return nil, nil //nolint:nilnil // none is no error
+	return false, nil
 }
 
 // providerOf maps a Sandbox that is gone to the provider that may be waiting for that.

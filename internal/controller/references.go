@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -165,6 +166,43 @@ func (r *references) get(ctx context.Context, kind, name string, object client.O
 		return fmt.Errorf("reading %s %q: %w", kind, name, err)
 	}
 	return nil
+}
+
+// secretSources are references among which Secrets may be.
+type secretSources struct {
+	all    []v1alpha1.EnvFromSource
+	values []*v1alpha1.ValueSource
+}
+
+// valuesOf returns the values of those sources that are Secrets. What does not exist is left out.
+func (r *references) valuesOf(ctx context.Context, sources secretSources) ([]string, error) {
+	var errs []error
+	for _, source := range sources.all {
+		if source.SecretRef != nil {
+			_, err := r.all(ctx, source)
+			errs = append(errs, err)
+		}
+	}
+	for _, source := range sources.values {
+		if source != nil && source.SecretKeyRef != nil {
+			_, err := r.value(ctx, source)
+			errs = append(errs, err)
+		}
+	}
+	errs = slices.DeleteFunc(errs, func(err error) bool {
+		_, missing := errors.AsType[*referenceError](err)
+		return err == nil || missing
+	})
+	return r.secretValues, errors.Join(errs...)
+}
+
+// fileSources are the references of spec.files.
+func fileSources(sandbox *v1alpha1.Sandbox) []*v1alpha1.ValueSource {
+	var sources []*v1alpha1.ValueSource
+	for i := range sandbox.Spec.Files {
+		sources = append(sources, sandbox.Spec.Files[i].ContentFrom)
+	}
+	return sources
 }
 
 // plainEnv are the variables that may be part of a create call: literal values only.

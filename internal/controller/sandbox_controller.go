@@ -50,7 +50,7 @@ type sandboxPass struct {
 func (s *shared) setupSandbox(mgr ctrl.Manager) error {
 	r := &sandboxReconciler{shared: s, settled: newSettled(), refusals: newRefusals()}
 	// What this process wrote itself, status and journal, needs no pass.
-	changed := predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, deletionStarted(),
+	changed := predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, deletionStarted(), finalizerLost(),
 		annotationChanged(v1alpha1.AbandonAnnotation))
 	waiting, usable := handler.EnqueueRequestsFromMapFunc(r.waitingFor), builder.WithPredicates(usabilityChanged())
 	return ctrl.NewControllerManagedBy(mgr).
@@ -115,6 +115,8 @@ func (p *sandboxPass) do(ctx context.Context, action sandboxAction) (ctrl.Result
 		return p.probe(ctx)
 	case sandboxEquip:
 		return p.equip(ctx)
+	case sandboxHold:
+		return ctrl.Result{}, p.addFinalizer(ctx, p.sandbox, v1alpha1.SandboxFinalizer)
 	case sandboxRecord:
 		return ctrl.Result{}, p.record(ctx)
 	default:
@@ -174,6 +176,16 @@ func annotationChanged(key string) predicate.Predicate {
 	return predicate.Funcs{
 		UpdateFunc: func(e updateEvent) bool {
 			return e.ObjectOld.GetAnnotations()[key] != e.ObjectNew.GetAnnotations()[key]
+		},
+	}
+}
+
+// finalizerLost lets the update through that takes our finalizer off an object which is to stay, as replacing a manifest does.
+func finalizerLost() predicate.Predicate {
+	return predicate.Funcs{
+		UpdateFunc: func(e updateEvent) bool {
+			return controllerutil.ContainsFinalizer(e.ObjectOld, v1alpha1.SandboxFinalizer) &&
+				!controllerutil.ContainsFinalizer(e.ObjectNew, v1alpha1.SandboxFinalizer) && e.ObjectNew.GetDeletionTimestamp().IsZero()
 		},
 	}
 }

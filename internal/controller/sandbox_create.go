@@ -40,10 +40,17 @@ func (p *sandboxPass) create(ctx context.Context) (ctrl.Result, error) {
 		return p.blocked(ctx, err)
 	}
 	defer release()
-	if err := p.writeJournal(ctx, p.journal.next(p.now, door.Identity(), p.sandbox)); err != nil {
+	if err := p.writeJournal(ctx, p.journal.next(p.clock.Now(), door.Identity(), p.sandbox)); err != nil {
 		return ctrl.Result{}, err
 	}
-	remote, err := door.Create(ctx, p.request())
+	if err := p.confirmProvider(ctx); err != nil {
+		p.settled.add(p.journal)
+		return p.blocked(ctx, err)
+	}
+	// The deadline counts from the journal, as whoever finds the journal counts.
+	creating, cancel := context.WithDeadline(ctx, p.journal.Time.Add(door.Registration().CreateDeadline))
+	defer cancel()
+	remote, err := door.Create(creating, p.request())
 	if err != nil {
 		if certainlyNoEffect(err) {
 			p.settled.add(p.journal)
@@ -54,6 +61,17 @@ func (p *sandboxPass) create(ctx context.Context) (ctrl.Result, error) {
 		return p.blocked(ctx, err)
 	}
 	return p.bind(ctx, door, remote, files)
+}
+
+// confirmProvider reads the provider live, after the journal was written: either its deletion sees the journal and waits, or
+// this sees the deletion and makes nothing.
+func (p *sandboxPass) confirmProvider(ctx context.Context) error {
+	live := provider.Finder{Reader: p.live}
+	chosen, err := live.ByIdentity(ctx, p.sandbox.Namespace, p.journal.Provider)
+	if err != nil {
+		return err
+	}
+	return chosen.Usable()
 }
 
 // open finds the provider and checks the spec against what its backend can do.
@@ -206,7 +224,14 @@ func (p *sandboxPass) recordBinding(ctx context.Context, door *provider.Door) er
 func (p *sandboxPass) destroyOwn(ctx context.Context, door *provider.Door, why string) error {
 	id := p.sandbox.Status.SandboxID
 	ctrl.LoggerFrom(ctx).Info("Destroying the remote of this pass", "sandboxID", id, "why", why)
-	if err := door.Destroy(ctx, id); err != nil && !errors.Is(err, backends.NotFound) {
+	err := insist(ctx, func() error {
+		err := door.Destroy(ctx, id)
+		if errors.Is(err, backends.NotFound) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("destroying the remote of this pass: %w", err)
 	}
 	return nil

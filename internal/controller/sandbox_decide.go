@@ -55,6 +55,8 @@ const (
 	sandboxProbe sandboxAction = "probe"
 	// sandboxEquip: write the files.
 	sandboxEquip sandboxAction = "equip"
+	// sandboxHold: put our finalizer back, which somebody took off.
+	sandboxHold sandboxAction = "hold"
 	// sandboxRecord: bring the status up to date with the generation.
 	sandboxRecord sandboxAction = "record"
 )
@@ -69,6 +71,8 @@ func decideSandbox(f sandboxFacts) sandboxAction {
 		return sandboxFind
 	case !f.bound:
 		return sandboxCreate
+	case !f.held:
+		return sandboxHold
 	case f.suspect || f.state == v1alpha1.SandboxCreating:
 		return sandboxProbe
 	case f.state == v1alpha1.SandboxRunning && !f.equipped:

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
+	"github.com/sandbox-operator/sandbox-operator/internal/execution"
 	"github.com/sandbox-operator/sandbox-operator/internal/provider"
 )
 
@@ -29,6 +31,7 @@ const (
 
 // file is one of spec.files with its content.
 type file struct {
+	// path in the remote; empty for the digest of the Secrets among the files, which is kept beside the spools.
 	path    string
 	content []byte
 	mode    fs.FileMode
@@ -50,11 +53,17 @@ func (p *sandboxPass) files(ctx context.Context) ([]file, error) {
 		}
 		files = append(files, file{path: f.Path, content: content, mode: mode})
 	}
+	if digest := secretsDigest(refs.secretValues); digest != "" {
+		files = append(files, file{content: []byte(digest + "\n"), mode: 0o600})
+	}
 	return files, nil
 }
 
 func writeFiles(ctx context.Context, remote provider.Remote, files []file) error {
 	for _, f := range files {
+		if f.path == "" {
+			f.path = path.Join(remote.SpoolRoot(), execution.FilesDigest)
+		}
 		if err := remote.WriteFile(ctx, f.path, f.content, f.mode); err != nil {
 			if errors.Is(err, fs.ErrExist) {
 				return &fs.PathError{Op: "write file", Path: f.path, Err: errors.New("a directory, or a file in the place of a directory, is there")}

@@ -220,6 +220,16 @@ var _ = Describe("A Sandbox", func() {
 		Expect(providers["named"].Kill(left[0].ID)).To(BeTrue())
 	})
 
+	It("gets its finalizer back when a manifest is replaced", func(ctx SpecContext) {
+		sandbox := sandboxAt(ctx, "named")
+		eventually(ctx, sandbox, v1alpha1.ConditionReady, "True/Ready")
+		replaced := builders.MakeSandbox(ns, "sbx").NamespacedProvider("named").Obj()
+		replaced.ResourceVersion = sandbox.ResourceVersion
+		Expect(k8s.Update(ctx, replaced)).To(Succeed())
+		Eventually(func() []string { return refresh(ctx, sandbox).Finalizers }).Should(ContainElement(v1alpha1.SandboxFinalizer))
+		Expect(remotesOf("named", ns)).To(HaveLen(1))
+	})
+
 	It("ignores a journal that was copied from another object", func(ctx SpecContext) {
 		create(ctx, builders.MakeProvider(ns, "named", "named").Obj())
 		sandbox := builders.MakeSandbox(ns, "sbx").NamespacedProvider("named").Annotation(v1alpha1.JournalAnnotation,

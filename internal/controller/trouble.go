@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
@@ -19,6 +20,9 @@ import (
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
 	"github.com/sandbox-operator/sandbox-operator/internal/provider"
 )
+
+// operationCreate is the operation of errors of creations.
+const operationCreate = "create"
 
 const conditionTrue = metav1.ConditionTrue
 
@@ -61,7 +65,10 @@ func troubleOf(err error) (t trouble, ok bool) {
 	case backends.Invalid, backends.Unsupported:
 		t.final = true
 	case backends.Ambiguous, backends.AlreadyExists:
-		t.reason = v1alpha1.ReasonSearching
+		t.reason = v1alpha1.ReasonUnavailable
+		if e.Operation == operationCreate {
+			t.reason = v1alpha1.ReasonSearching
+		}
 	case backends.NotFound:
 		t.reason = v1alpha1.ReasonRemoteGone
 	case backends.NotRunning:
@@ -96,6 +103,20 @@ func retryLater(err error) (ctrl.Result, error) {
 		return ctrl.Result{RequeueAfter: jittered(setupPoll)}, nil
 	}
 	return ctrl.Result{}, err
+}
+
+// insist repeats, for a while, what no later pass would do, because the object that it is done for is gone.
+func insist(ctx context.Context, do func() error) error {
+	backoff := wait.Backoff{Duration: 50 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 10, Cap: 10 * time.Second}
+	var last error
+	err := wait.ExponentialBackoffWithContext(ctx, backoff, func(context.Context) (bool, error) {
+		last = do()
+		return last == nil, nil
+	})
+	if err != nil {
+		return errors.Join(last, err)
+	}
+	return nil
 }
 
 // asRetry is nil for errors that wait for somebody, and that growing delays don't help.

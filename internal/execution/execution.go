@@ -16,6 +16,7 @@ package execution
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -63,6 +64,13 @@ type Code struct {
 	Source string
 }
 
+// FilesDigest is the name of the file under the spool root that says which values of Secrets stand in files of the sandbox.
+// Who puts them there writes it, and every End brings it back.
+const FilesDigest = "files.digest"
+
+// ErrUnreadable is an answer of the runner that makes no sense: somebody tampers with the spool, or the sandbox's shell is none.
+var ErrUnreadable = errors.New("the runner's answer can't be read")
+
 // Keep is how many bytes of a stream to bring back from its beginning and its end.
 type Keep struct {
 	Head, Tail int64
@@ -82,11 +90,12 @@ type Run struct {
 var runnerText string
 
 // Start takes the fence and runs the program, or, where the fence was taken before, only looks. It waits up to Patience for
-// the end. An error means that it is not known whether the program was started: call Start again, or Cancel.
+// the end. An error means that it is not known whether the program was started: call Start again, or Cancel. A program that
+// does not pass Check is an error, too.
 func (r Run) Start(ctx context.Context, program Program) (Report, error) {
 	script, err := program.script(r.Name)
 	if err != nil {
-		return Report{State: StateRefused, Reason: "Invalid", Message: err.Error()}, nil //nolint:nilerr // it is the report
+		return Report{}, err
 	}
 	return r.call(ctx, script, "start", strconv.Itoa(len(script)), seconds(program.Timeout), dash(program.SecretsDigest),
 		seconds(Patience))
@@ -97,10 +106,19 @@ func (r Run) Look(ctx context.Context) (Report, error) {
 	return r.call(ctx, nil, "look")
 }
 
+// Prevent keeps the program from ever starting (StateNever). One that has started goes on, and is reported.
+func (r Run) Prevent(ctx context.Context) (Report, error) {
+	return r.call(ctx, nil, "prevent")
+}
+
 // Cancel keeps the program from ever starting (StateNever), or kills it with all that it started and reports its end. An
-// end that came before stays as it was.
-func (r Run) Cancel(ctx context.Context) (Report, error) {
-	return r.call(ctx, nil, "cancel")
+// end that came before stays as it was. Where its start was seen, a spool that is gone is no proof that it never ran: what
+// it started is killed all the same, and StateAbsent reported.
+func (r Run) Cancel(ctx context.Context, seen bool) (Report, error) {
+	if seen {
+		return r.call(ctx, nil, "cancel", "1")
+	}
+	return r.call(ctx, nil, "cancel", "0")
 }
 
 func (r Run) call(ctx context.Context, stdin []byte, verb string, arguments ...string) (Report, error) {

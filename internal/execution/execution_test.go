@@ -87,7 +87,7 @@ func newRun(t *testing.T, sandbox hostSandbox) Run {
 	}
 	t.Cleanup(func() {
 		//nolint:usetesting // the test's own context is over by now
-		if _, err := run.Cancel(context.Background()); err != nil && !t.Failed() {
+		if _, err := run.Cancel(context.Background(), false); err != nil && !t.Failed() {
 			t.Errorf("cleaning up: %v", err)
 		}
 	})
@@ -293,7 +293,7 @@ func TestCancelKillsTheTreeWithinTwoSecondsAndKeepsTheOutput(t *testing.T) {
 	inEveryShell(t, func(t *testing.T, run Run) {
 		run.mustStart(t, shellLine("echo so far; trap '' TERM; sleep 60; sleep 60"))
 		began := time.Now()
-		report, err := run.Cancel(t.Context())
+		report, err := run.Cancel(t.Context(), false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -310,7 +310,7 @@ func TestCancelKillsTheTreeWithinTwoSecondsAndKeepsTheOutput(t *testing.T) {
 func TestCancelBeforeTheStartKeepsItFromEverRunning(t *testing.T) {
 	inEveryShell(t, func(t *testing.T, run Run) {
 		file := filepath.Join(t.TempDir(), "ran")
-		if report, err := run.Cancel(t.Context()); err != nil || report.State != StateNever {
+		if report, err := run.Cancel(t.Context(), false); err != nil || report.State != StateNever {
 			t.Fatalf("got %+v, %v", report, err)
 		}
 		if report := run.mustStart(t, shellLine("echo >"+file)); report.State != StateNever {
@@ -325,7 +325,7 @@ func TestCancelBeforeTheStartKeepsItFromEverRunning(t *testing.T) {
 func TestAnEndThatIsWrittenDownBeatsACancel(t *testing.T) {
 	inEveryShell(t, func(t *testing.T, run Run) {
 		wantEnd(t, run.mustStart(t, shellLine("exit 3")), 3, CauseExited)
-		report, err := run.Cancel(t.Context())
+		report, err := run.Cancel(t.Context(), false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -379,7 +379,6 @@ func TestWhatCertainlyNeverRanSaysWhy(t *testing.T) {
 				Code: &Code{Interpreters: []string{"sh"}, Extension: "x", Source: "x"}, Env: map[string]string{"PATH": "/no/programs"},
 			},
 			"WorkingDirMissing": {Argv: []string{"true"}, WorkingDir: "/no/such/dir"},
-			"Invalid":           {Argv: []string{"printf", "a\x00b"}},
 		}
 		for reason, program := range cases {
 			each := run
@@ -388,6 +387,117 @@ func TestWhatCertainlyNeverRanSaysWhy(t *testing.T) {
 			if report.State != StateRefused || report.Reason != reason || report.Message == "" {
 				t.Errorf("%s: got %+v", reason, report)
 			}
+		}
+	})
+}
+
+func TestANULByteIsToldBeforeAnythingIsStarted(t *testing.T) {
+	if (Program{Argv: []string{"printf", "a\x00b"}}).Check() == nil {
+		t.Error("a NUL byte in an argument passes")
+	}
+}
+
+func TestPreventLetsARunningCommandGoOn(t *testing.T) {
+	inEveryShell(t, func(t *testing.T, run Run) {
+		run.mustStart(t, shellLine("sleep 1.5; echo done"))
+		if report, err := run.Prevent(t.Context()); err != nil || report.State != StateRunning {
+			t.Fatalf("got %+v, %v", report, err)
+		}
+		wantOutput(t, wantEnd(t, run.follow(t), 0, CauseExited).Stdout, "done\n")
+		other := run
+		other.Name += ".other"
+		if report, err := other.Prevent(t.Context()); err != nil || report.State != StateNever {
+			t.Fatalf("got %+v, %v", report, err)
+		}
+	})
+}
+
+func TestARepeatedStartFollowsWhatRuns(t *testing.T) {
+	inEveryShell(t, func(t *testing.T, run Run) {
+		run.mustStart(t, shellLine("sleep 60"))
+		root := run.Sandbox.SpoolRoot()
+		if err := os.Chmod(root, 0o500); err != nil { //nolint:gosec // a directory
+			t.Fatal(err)
+		}
+		defer func() { _ = os.Chmod(root, 0o700) }() //nolint:gosec // a directory
+		if report := run.mustStart(t, shellLine("sleep 60")); report.State != StateRunning {
+			t.Fatalf("got %+v", report)
+		}
+	})
+}
+
+func TestCancelKillsACommandThatRemovedItsSpool(t *testing.T) {
+	inEveryShell(t, func(t *testing.T, run Run) {
+		file := filepath.Join(t.TempDir(), "survivor")
+		run.mustStart(t, shellLine("rm -rf "+run.Sandbox.SpoolRoot()+"/"+run.Name+"; sleep 2; echo >"+file))
+		report, err := run.Cancel(t.Context(), true)
+		if err != nil || report.State != StateAbsent {
+			t.Fatalf("got %+v, %v", report, err)
+		}
+		time.Sleep(1500 * time.Millisecond)
+		if _, err := os.Stat(file); err == nil {
+			t.Fatal("the command survived")
+		}
+	})
+}
+
+func TestTheDeadlineIsKeptWhenTheSpoolIsGone(t *testing.T) {
+	inEveryShell(t, func(t *testing.T, run Run) {
+		file := filepath.Join(t.TempDir(), "survivor")
+		program := shellLine("rm -rf " + run.Sandbox.SpoolRoot() + "/" + run.Name + "; sleep 4; echo >" + file)
+		program.Timeout = 2 * time.Second
+		began := time.Now()
+		run.mustStart(t, program)
+		time.Sleep(time.Until(began.Add(5 * time.Second)))
+		if _, err := os.Stat(file); err == nil {
+			t.Fatal("the command survived its deadline")
+		}
+	})
+}
+
+func TestARefusalThatCantBeReadEndsAllTheSame(t *testing.T) {
+	inEveryShell(t, func(t *testing.T, run Run) {
+		dir := filepath.Join(run.Sandbox.SpoolRoot(), run.Name)
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "refused"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if report, err := run.Look(t.Context()); err != nil || report.State != StateRefused {
+			t.Fatalf("got %+v, %v", report, err)
+		}
+	})
+}
+
+func TestACommandThatWasCancelledBeforeItsWatcherCameUpNeverRuns(t *testing.T) {
+	inEveryShell(t, func(t *testing.T, run Run) {
+		file := filepath.Join(t.TempDir(), "ran")
+		root := run.Sandbox.SpoolRoot()
+		dir := filepath.Join(root, run.Name)
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if report, err := run.Look(t.Context()); err != nil || report.State != StateStarting {
+			t.Fatalf("got %+v, %v", report, err)
+		}
+		if _, err := run.Cancel(t.Context(), false); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "script"), []byte("echo >"+file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		watch := backends.Command{Argv: []string{
+			"/bin/sh", "-c", `eval "$1"`, "sh", backends.KillTreeFunction + runnerText, "watch", root, run.Name, "0",
+		}}
+		if _, err := run.Sandbox.RunCommand(t.Context(), watch); err != nil {
+			t.Fatal(err)
+		}
+		if report, err := run.Look(t.Context()); err != nil || report.State != StateNever {
+			t.Fatalf("got %+v, %v", report, err)
+		}
+		if _, err := os.Stat(file); err == nil {
+			t.Fatal("the command ran")
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -30,8 +31,9 @@ const (
 	StateNever State = "never"
 	// StateRunning: the program runs, and who watches it lives.
 	StateRunning State = "running"
-	// StateLost: it was started, there is no end, and who watched it is dead. One who has just taken the fence looks the
-	// same for a moment: believe it at the second look.
+	// StateStarting: the fence is taken, and who shall watch has not come up yet. One who never does was killed.
+	StateStarting State = "starting"
+	// StateLost: it was started, there is no end, and who watched it is dead. Believe it at the second look.
 	StateLost State = "lost"
 	// StateExited: it ended.
 	StateExited State = "exited"
@@ -71,8 +73,8 @@ type End struct {
 	Stdout, Stderr Stream
 	// DiskFull says that the disk of the sandbox was full at the end, so that the last of the output may be missing.
 	DiskFull bool
-	// SecretsDigest is that of the Program.
-	SecretsDigest string
+	// SecretsDigest is that of the Program, and FilesDigest the content of the file of that name.
+	SecretsDigest, FilesDigest string
 }
 
 // Stream is what a program printed on one stream until its end.
@@ -100,8 +102,8 @@ func (r Run) read(result backends.Result) (Report, error) {
 		if result.ExitCode == 126 || result.ExitCode == 127 {
 			return Report{State: StateUnavailable, Message: "the sandbox has no shell at /bin/sh"}, nil
 		}
-		return Report{}, fmt.Errorf("the runner did not report (exit code %d): %s",
-			result.ExitCode, backends.Bounded(string(result.Stderr), 200))
+		return Report{}, fmt.Errorf("%w (exit code %d): %s",
+			ErrUnreadable, result.ExitCode, backends.Bounded(string(result.Stderr), 200))
 	}
 	fields := map[string]string{}
 	for _, line := range lines[1:] {
@@ -111,13 +113,21 @@ func (r Run) read(result backends.Result) (Report, error) {
 	report := Report{
 		State: State(fields["state"]), Reason: fields["reason"], Message: backends.Bounded(fields["message"], 500),
 	}
-	if report.State != StateExited {
-		return report, nil
+	switch report.State {
+	case stateIncomplete:
+		return Report{}, errors.New("the command arrived incomplete in the sandbox")
+	case StateExited:
+		end, err := r.readEnd(fields, body)
+		if err != nil {
+			return Report{}, fmt.Errorf("%w: %w", ErrUnreadable, err)
+		}
+		report.End = end
 	}
-	end, err := r.readEnd(fields, body)
-	report.End = end
-	return report, err
+	return report, nil
 }
+
+// stateIncomplete: the connection was cut while the program was sent. Nothing happened.
+const stateIncomplete State = "incomplete"
 
 func (r Run) readEnd(fields map[string]string, body []byte) (*End, error) {
 	var code int
@@ -130,7 +140,7 @@ func (r Run) readEnd(fields map[string]string, body []byte) (*End, error) {
 	end := &End{
 		ExitCode: code & 0xff, Cause: cause,
 		Duration: hundredths(ended - began), Ago: hundredths(now - ended),
-		DiskFull: disk == "full", SecretsDigest: strings.TrimPrefix(fields["secrets"], "-"),
+		DiskFull: disk == "full", SecretsDigest: strings.TrimPrefix(fields["secrets"], "-"), FilesDigest: fields["files"],
 	}
 	var err error
 	if body, err = end.Stdout.read(fields["stdout"], body, r.Stdout); err != nil {

@@ -11,6 +11,7 @@
 #   refused    why the command was certainly not run                never    the fence was taken to keep it from running
 #   timedout, cancel   the tree was, or shall be, killed            secrets  digest of the Secrets' values it was given
 #
+# What must be said even when the disk is full by then is written over files that are made beforehand (NAME.new), and moved.
 # Order matters everywhere: what a crash may cut short stands before the fence or is safe to be seen half done after it.
 set -u
 umask 077
@@ -83,9 +84,20 @@ end_tree() {
 	done
 }
 
+# mark NAME puts up one of the marks that were made beforehand, or makes it. (A failed redirection of ":" would end the shell.)
+mark() {
+	mv "$dir/$1.new" "$dir/$1" 2>/dev/null || { printf '' >"$dir/$1"; } 2>/dev/null
+}
+
 # unavailable reports that there is no place for a spool. It is said before the fence is taken only.
 unavailable() {
 	printf 'sandboxes.run/1\nstate unavailable\nmessage %s\n\n' "$1"
+	exit 0
+}
+
+# incomplete reports that the connection was cut. Nothing happened; the start is to be tried again.
+incomplete() {
+	printf 'sandboxes.run/1\nstate incomplete\n\n'
 	exit 0
 }
 
@@ -94,25 +106,35 @@ unavailable() {
 start() {
 	bytes=$1 timeout=$2 digest=$3 patience=$4
 	shift 4
+	if [ -d "$dir" ]; then
+		cat >/dev/null
+		report "$@"
+		return
+	fi
 	[ -d "$root" ] || mkdir -p "$root" 2>/dev/null || unavailable "cannot make the directory $root"
 	input=$root/in.$name.$$
 	trap 'rm -f "$input"' EXIT
 	cat >"$input" 2>/dev/null || unavailable "cannot write to $root: disk full or read-only"
-	[ "$(wc -c <"$input")" -eq "$bytes" ] || unavailable "the command arrived incomplete in $root"
+	[ "$(wc -c <"$input")" -eq "$bytes" ] || incomplete
 	if mkdir "$dir" 2>/dev/null; then
-		launch "$timeout" "$digest" "$patience"
+		prepare || { rm -rf "$dir"; unavailable "cannot write to $root: disk full"; }
+		launch "$timeout" "$patience"
 	elif [ ! -d "$dir" ]; then
 		unavailable "cannot write to $root: disk full or read-only"
 	fi
 	report "$@"
 }
 
-# launch runs the watching process in a session of its own and waits PATIENCE seconds for the command's end.
+# prepare puts the script in place, and makes what can't be made when the disk is full. Nobody else has started anything while
+# it fails, so the fence may be taken down again.
+prepare() {
+	mv "$input" "$dir/script" || return
+	{ printf '%s\n' "$digest" >"$dir/secrets" && printf '%255s\n' '' >"$dir/exit.new" &&
+		printf '%1023s\n' '' >"$dir/refused.new" && printf '' >"$dir/timedout.new" && printf '' >"$dir/cancel.new"; } 2>/dev/null
+}
+
+# launch TIMEOUT PATIENCE runs the watching process in a session of its own and waits PATIENCE seconds for the command's end.
 launch() {
-	mv "$input" "$dir/script"
-	printf '%s\n' "$2" >"$dir/secrets"
-	# The end is written over this, so that a disk that is full by then can't keep it from being told.
-	printf '%255s\n' '' >"$dir/end" || { refuse SpoolUnavailable "cannot write to $root: disk full"; return; }
 	mkfifo "$dir/done" 2>/dev/null && exec 3<>"$dir/done"
 	if command -v setsid >/dev/null 2>&1; then
 		setsid /bin/sh -c 'eval "$1"' sh "$runner" watch "$root" "$name" "$1" </dev/null >/dev/null 2>&1 3>&- &
@@ -121,7 +143,7 @@ launch() {
 		/bin/sh -c 'eval "$1"' sh "$runner" watch "$root" "$name" "$1" </dev/null >/dev/null 2>&1 3>&- &
 		set +m
 	fi
-	await "$3"
+	await "$2"
 }
 
 # await returns when the command has ended, at the latest after so many seconds.
@@ -139,20 +161,19 @@ await() {
 	kill "$!" 2>/dev/null
 }
 
-refuse() {
-	printf '%s\n%s\n' "$1" "$2" >"$dir/refused.new"
-	mv "$dir/refused.new" "$dir/refused"
-}
-
 # watch TIMEOUT: the process that stays. It runs the command in a session of its own and writes down how it ended.
 watch() {
 	boot_id
 	stat_of "$$" || st_start=0
-	printf '%s %s %s\n' "$$" "$st_start" "$boot" >"$dir/runner.new"
-	mv "$dir/runner.new" "$dir/runner"
+	printf '%s %s %s\n' "$$" "$st_start" "$boot" >"$dir/runner.new" && mv "$dir/runner.new" "$dir/runner"
 	uptime
-	began=$up
-	printf '%s\n' "$began" >"$dir/began"
+	began=$up deadline=
+	if [ -f "$dir/cancel" ]; then
+		# Cancelled between the fence and here: it never ran.
+		rm -f "$dir/script"
+		mark never
+		return
+	fi
 	if command -v setsid >/dev/null 2>&1; then
 		setsid /bin/sh "$dir/script" </dev/null >"$dir/stdout" 2>"$dir/stderr" &
 	else
@@ -162,7 +183,6 @@ watch() {
 	fi
 	command=$!
 	printf '%s\n' "$command" >"$dir/session"
-	deadline=
 	if [ "$1" -gt 0 ]; then
 		keep_deadline "$1" &
 		deadline=$!
@@ -177,7 +197,7 @@ keep_deadline() {
 	sleep "$1" &
 	wait "$!"
 	trap '' TERM
-	: >"$dir/timedout"
+	mark timedout
 	end_tree
 }
 
@@ -196,20 +216,34 @@ end() {
 	err=$(wc -c <"$dir/stderr" 2>/dev/null) || err=0
 	disk=ok
 	{ printf '%4096s' '' >"$dir/probe"; } 2>/dev/null || disk=full
-	rm -f "$dir"/code.* "$dir/probe"
-	printf '%s %s %s %s %s %s %s\n' "$1" "$cause" "$began" "$up" $((out)) $((err)) "$disk" 1<>"$dir/end"
-	mv "$dir/end" "$dir/exit"
+	rm -f "$dir"/code.* "$dir/input" "$dir/script" "$dir/probe"
+	printf '%s %s %s %s %s %s %s\n' "$1" "$cause" "$began" "$up" $((out)) $((err)) "$disk" 1<>"$dir/exit.new"
+	mv "$dir/exit.new" "$dir/exit"
 	[ ! -p "$dir/done" ] || echo 1<>"$dir/done"
 }
 
-# cancel HEADS...: keeps the command from ever starting, or kills it with all that it started. An end that is already
-# written down stays as it is.
-cancel() {
+# prevent HEADS...: keeps the command from ever starting. One that has started goes on.
+prevent() {
 	[ -d "$root" ] || mkdir -p "$root" 2>/dev/null
 	if mkdir "$dir" 2>/dev/null; then
-		: >"$dir/never"
+		mark never
+	fi
+	report "$@"
+}
+
+# cancel SEEN HEADS...: keeps the command from ever starting, or kills it with all that it started. An end that is already
+# written down stays as it is. Where its start was seen (SEEN is 1), a fence that is gone proves nothing: what carries the
+# marker is killed.
+cancel() {
+	seen=$1
+	shift
+	[ -d "$root" ] || mkdir -p "$root" 2>/dev/null
+	if [ "$seen" = 1 ] && [ ! -d "$dir" ]; then
+		end_tree
+	elif mkdir "$dir" 2>/dev/null; then
+		mark never
 	elif [ -d "$dir" ] && [ ! -f "$dir/exit" ] && [ ! -f "$dir/never" ] && [ ! -f "$dir/refused" ]; then
-		: >"$dir/cancel"
+		mark cancel
 		end_tree
 		ca_tries=0
 		while [ ! -f "$dir/exit" ] && [ "$ca_tries" -lt 10 ] && alive; do
@@ -230,23 +264,29 @@ report() {
 	elif [ -f "$dir/exit" ] && [ ! -f "$dir/refused" ]; then
 		report_end "$@"
 	elif [ -f "$dir/refused" ]; then
-		{ IFS= read -r reason && IFS= read -r message; } <"$dir/refused"
+		reason= message=
+		{ IFS= read -r reason && IFS= read -r message; } <"$dir/refused" 2>/dev/null
 		printf 'state refused\nreason %s\nmessage %s\n\n' "$reason" "$message"
 	elif alive; then
 		printf 'state running\n\n'
-	else
-		# It may have ended between the two looks at the directory.
-		[ ! -f "$dir/exit" ] || { report_end "$@"; return; }
+	elif [ -f "$dir/exit" ]; then
+		# It ended between the two looks at the directory.
+		report_end "$@"
+	elif [ -f "$dir/runner" ]; then
 		printf 'state lost\n\n'
+	else
+		printf 'state starting\n\n'
 	fi
 }
 
 report_end() {
 	IFS=' ' read -r code cause began ended out err disk _ <"$dir/exit"
 	uptime
-	digest=
+	digest= files=
 	{ IFS= read -r digest <"$dir/secrets"; } 2>/dev/null
+	{ IFS= read -r files <"$root/files.digest"; } 2>/dev/null
 	printf 'state exited\nend %s %s %s %s %s %s\nsecrets %s\n' "$code" "$cause" "$began" "$ended" "$up" "$disk" "$digest"
+	printf 'files %s\n' "$files"
 	report_stream stdout "$out" "$1" "$2"
 	report_stream stderr "$err" "$3" "$4"
 	printf '\n'
@@ -277,6 +317,7 @@ keep() {
 case $verb in
 start) start "$@" ;;
 watch) watch "$@" ;;
+prevent) prevent "$@" ;;
 cancel) cancel "$@" ;;
 look) report "$@" ;;
 esac

@@ -20,7 +20,7 @@ const markerVariable = "SANDBOXES_RUN_EXEC"
 // script returns the text that the runner executes in the command's own session: it puts standard input and code in place,
 // sets environment and directory, and becomes the program. All that may be secret is in here, and it removes itself first.
 func (p Program) script(name string) ([]byte, error) {
-	if err := p.check(); err != nil {
+	if err := p.Check(); err != nil {
 		return nil, err
 	}
 	var b bytes.Buffer
@@ -30,7 +30,8 @@ sandboxes_run_dir=${0%/*}
 sandboxes_run_path=$PATH
 refuse() {
 	PATH=$sandboxes_run_path
-	printf '%s\n%s\n' "$1" "$2" >"$sandboxes_run_dir/refused.new" && mv "$sandboxes_run_dir/refused.new" "$sandboxes_run_dir/refused"
+	rm -f "$sandboxes_run_dir"/input "$sandboxes_run_dir"/code.*
+	printf '%s\n%s\n' "$1" "$2" 1<>"$sandboxes_run_dir/refused.new" && mv "$sandboxes_run_dir/refused.new" "$sandboxes_run_dir/refused"
 	exit 126
 }
 `)
@@ -50,8 +51,8 @@ refuse() {
 	return b.Bytes(), nil
 }
 
-// check finds what no shell can be told.
-func (p Program) check() error {
+// Check finds what no shell can be told. Call it before anything is written down of the run.
+func (p Program) Check() error {
 	values := slices.Concat(p.Argv, slices.Collect(maps.Values(p.Env)), []string{p.WorkingDir})
 	for _, value := range values {
 		if strings.ContainsRune(value, 0) {

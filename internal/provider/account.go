@@ -27,6 +27,8 @@ const (
 	// breakerFailures in a row open the breaker, and breakerDelay later one call may probe.
 	breakerFailures = 5
 	breakerDelay    = 10 * time.Second
+	// leastPause is kept after an answer that asks for fewer calls and names no delay.
+	leastPause = time.Second
 )
 
 // account is what all providers with the same credentials share: one bulkhead, so that a slow account holds no more than
@@ -77,10 +79,20 @@ func (a *account) leave(err error, now time.Time) {
 		a.breaker.RecordFailure()
 	case backends.RateLimited:
 		a.breaker.RecordSuccess()
-		a.pausedUntil.Store(now.Add(backends.RetryAfter(err)).UnixNano())
+		a.pause(now.Add(max(backends.RetryAfter(err), leastPause)))
 	default:
 		// Any other answer is an answer.
 		a.breaker.RecordSuccess()
+	}
+}
+
+// pause puts off calls until a time; a later one that was asked for before holds.
+func (a *account) pause(until time.Time) {
+	for {
+		before := a.pausedUntil.Load()
+		if before >= until.UnixNano() || a.pausedUntil.CompareAndSwap(before, until.UnixNano()) {
+			return
+		}
 	}
 }
 
@@ -101,6 +113,10 @@ func (a *account) takeReserved(ctx context.Context) bool {
 // release gives an unused place back. The breaker learns nothing.
 func (r *reservation) release() {
 	if r.used.CompareAndSwap(false, true) {
-		r.account.leave(nil, time.Now())
+		r.account.bulkhead.ReleasePermit()
+		if r.account.breaker.IsHalfOpen() {
+			// The permit to probe went with the place: the next probe waits as long as after one that failed.
+			r.account.breaker.Open()
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -179,12 +180,16 @@ func (d *Door) typed(ctx context.Context, operation string, err error) error {
 	}
 	var e *backends.Error
 	if !errors.As(err, &e) {
-		e = backends.Errorf(backends.Ambiguous, d.registration.Name, operation, "%w", err)
+		code := backends.Ambiguous
+		if slices.Contains([]string{"get", "list", "find"}, operation) {
+			code = backends.Unavailable
+		}
+		e = backends.Errorf(code, d.registration.Name, operation, "%w", err)
 		if ctx.Err() != nil {
 			e.Message = "the provider did not answer in time"
 		}
 	}
-	return d.redacted(e)
+	return redact(e, d.secrets)
 }
 
 // accountError keeps what one user's file, image or remote does wrong from counting against the account.
@@ -200,9 +205,14 @@ func isFileError(err error) bool {
 	return errors.As(err, &pathError)
 }
 
-func (d *Door) redacted(e *backends.Error) error {
+// redact takes secrets out of the text of an error of a backend.
+func redact(err error, secrets []string) error {
+	e, ok := errors.AsType[*backends.Error](err)
+	if !ok {
+		return err
+	}
 	clean := *e
-	for _, secret := range d.secrets {
+	for _, secret := range secrets {
 		clean.Message = strings.ReplaceAll(clean.Message, secret, "[redacted]")
 	}
 	if clean.Message != e.Message {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -80,7 +81,7 @@ func (d *Doors) Reopen(ctx context.Context, p Provider) (*Door, error) {
 	}
 	backend, err := registration.New(ctx, config)
 	if err != nil {
-		return nil, refusedConfig(err)
+		return nil, refusedConfig(redact(err, secretValues(credentials)))
 	}
 	door := &Door{
 		identity: p.Identity(), registration: registration, backend: backend, fingerprint: fingerprint,
@@ -152,10 +153,12 @@ func digest(backend string, credentials map[string][]byte, parameters []byte) st
 func secretValues(credentials map[string][]byte) []string {
 	var values []string
 	for _, value := range credentials {
-		if len(value) >= 6 {
-			values = append(values, string(value))
+		// Keys that came from a file end with a newline, which no provider repeats.
+		if trimmed := strings.TrimSpace(string(value)); len(trimmed) >= 6 {
+			values = append(values, trimmed)
 		}
 	}
+	slices.SortFunc(values, func(a, b string) int { return len(b) - len(a) })
 	return values
 }
 

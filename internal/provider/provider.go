@@ -59,6 +59,14 @@ func (p Provider) Identity() v1alpha1.ProviderIdentity {
 	}
 }
 
+// Usable is a *SetupError where the provider is being deleted, so that nothing new may be made at it.
+func (p Provider) Usable() error {
+	if p.Object.GetDeletionTimestamp().IsZero() {
+		return nil
+	}
+	return setupErrorf(v1alpha1.ReasonProviderNotFound, "%s %q is being deleted", p.Kind, p.Object.GetName())
+}
+
 func (p Provider) isDefault() bool {
 	return p.Object.GetAnnotations()[v1alpha1.DefaultProviderAnnotation] == "true"
 }
@@ -76,8 +84,8 @@ func (f Finder) ForSandbox(ctx context.Context, sandbox *v1alpha1.Sandbox) (Prov
 	if err != nil {
 		return Provider{}, err
 	}
-	if !p.Object.GetDeletionTimestamp().IsZero() {
-		return Provider{}, setupErrorf(v1alpha1.ReasonProviderNotFound, "%s %q is being deleted", p.Kind, p.Object.GetName())
+	if err := p.Usable(); err != nil {
+		return Provider{}, err
 	}
 	return p, f.checkNamespace(ctx, p, sandbox.Namespace)
 }

@@ -123,8 +123,7 @@ func (s *stage) discard() error {
 	return errors.Join(err, s.lock.Close())
 }
 
-// publish moves the staged directory to its place and gives up the lock; fs.ErrExist when something is there already. The
-// place is on disk when it returns.
+// publish moves the staged directory to its place and gives up the lock; fs.ErrExist when something is there already.
 func (s *stage) publish(place string) error {
 	err := unix.Renameat2(unix.AT_FDCWD, s.path, unix.AT_FDCWD, place, unix.RENAME_NOREPLACE)
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
@@ -137,7 +136,10 @@ func (s *stage) publish(place string) error {
 	if err != nil {
 		return fmt.Errorf("putting it in place: %w", err)
 	}
-	return errors.Join(syncDir(filepath.Dir(place)), s.lock.Close())
+	// It is there now, whatever follows: an error would say that it is not. What a power cut may take away has no process either.
+	_ = syncDir(filepath.Dir(place))
+	_ = s.lock.Close()
+	return nil
 }
 
 // retire makes a published directory disappear at once, and then removes it, with what others left to be removed. Where that
