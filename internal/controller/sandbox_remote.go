@@ -66,7 +66,9 @@ func writeFiles(ctx context.Context, remote provider.Remote, files []file) error
 		}
 		if err := remote.WriteFile(ctx, f.path, f.content, f.mode); err != nil {
 			if errors.Is(err, fs.ErrExist) {
-				return &fs.PathError{Op: "write file", Path: f.path, Err: errors.New("a directory, or a file in the place of a directory, is there")}
+				return &fs.PathError{
+					Op: "write file", Path: f.path, Err: errors.New("a directory, or a file in the place of a directory, is there"),
+				}
 			}
 			return err
 		}

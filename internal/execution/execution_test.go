@@ -416,10 +416,10 @@ func TestARepeatedStartFollowsWhatRuns(t *testing.T) {
 	inEveryShell(t, func(t *testing.T, run Run) {
 		run.mustStart(t, shellLine("sleep 60"))
 		root := run.Sandbox.SpoolRoot()
-		if err := os.Chmod(root, 0o500); err != nil { //nolint:gosec // a directory
+		if err := os.Chmod(root, 0o500); err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = os.Chmod(root, 0o700) }() //nolint:gosec // a directory
+		defer func() { _ = os.Chmod(root, 0o700) }()
 		if report := run.mustStart(t, shellLine("sleep 60")); report.State != StateRunning {
 			t.Fatalf("got %+v", report)
 		}

@@ -156,7 +156,8 @@ func (f Finder) defaultFor(ctx context.Context, namespace string) (Provider, err
 	}
 	return Provider{}, setupErrorf(v1alpha1.ReasonNoDefaultProvider,
 		"spec.providerRef is not set and no provider is the default; make one the default: "+
-			"kubectl annotate clustersandboxprovider NAME %s=true (or create the Sandbox again with a providerRef)", v1alpha1.DefaultProviderAnnotation)
+			"kubectl annotate clustersandboxprovider NAME %s=true (or create the Sandbox again with a providerRef)",
+		v1alpha1.DefaultProviderAnnotation)
 }
 
 func onlyDefault(providers []Provider) (Provider, bool, error) {
