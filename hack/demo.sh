@@ -117,7 +117,18 @@ start_manager() {
 	echo "The manager runs, with the backend local (gVisor)."
 }
 
-# settled: nothing of ours is on the API server, no sandbox is at the provider, and no process of one is left.
+# sandbox_processes prints the PIDs of gVisor's processes that belong to this demo.
+sandbox_processes() {
+	local file words
+	for file in /proc/[0-9]*/cmdline; do
+		{ mapfile -d '' -t words <"$file"; } 2>/dev/null || continue
+		case " ${words[*]} " in
+		*" --root=$dir/local"* | *" --root $dir/local"*) echo "$(basename "$(dirname "$file")")" ;;
+		esac
+	done
+}
+
+# nothing_left: nothing of ours is on the API server, no sandbox is at the provider, and no process of one is left.
 nothing_left() {
 	local left
 	left=$("$kubectl" get sandbox-operator --all-namespaces --output name 2>&1 | grep -v '^No resources found' || true)
@@ -126,7 +137,7 @@ nothing_left() {
 	left=$(find "$dir/local/sandboxes" -mindepth 1 -maxdepth 1 2>/dev/null || true)
 	[[ -z $left ]] || fail "sandboxes are left at the provider: $left"
 	echo "sandboxes at the provider:     none"
-	left=$(pgrep --full -- "--root[= ]*$dir/local" || true)
+	left=$(sandbox_processes)
 	[[ -z $left ]] || fail "processes of sandboxes are left: $left"
 	echo "processes of sandboxes:        none"
 }
@@ -182,6 +193,8 @@ END
 fi
 
 begin "Delete all"
+# What the check below counts is there now.
+[[ -n $(sandbox_processes) ]] || fail "the sandbox has no processes"
 show "$kubectl" delete -k "$samples" --timeout=60s
 nothing_left
 took
