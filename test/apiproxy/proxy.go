@@ -151,8 +151,7 @@ func (p *Proxy) handler(target *url.URL) http.Handler {
 
 // answerError answers with what a Hold wants, or breaks the connection, as a network would.
 func answerError(w http.ResponseWriter, _ *http.Request, err error) {
-	var failure *failure
-	if errors.As(err, &failure) {
+	if failure, ok := errors.AsType[*failure](err); ok {
 		http.Error(w, http.StatusText(failure.status), failure.status)
 		return
 	}

@@ -41,9 +41,11 @@ var _ = Describe("The API server", func() {
 			Expect(err).To(MatchError(ContainSubstring(message)))
 		},
 		Entry("a run of both command and code", "SandboxExec",
-			"sandboxRef: {name: box}\ncommand: [ls]\ncode: {language: shell, source: ls}", "set exactly one of command (a program with its arguments)"),
+			"sandboxRef: {name: box}\ncommand: [ls]\ncode: {language: shell, source: ls}",
+			"set exactly one of command (a program with its arguments)"),
 		Entry("a run of neither", "SandboxExec", "sandboxRef: {name: box}", "set exactly one of command (a program with its arguments)"),
-		Entry("an empty command", "SandboxExec", "sandboxRef: {name: box}\ncommand: []", "spec.command in body should have at least 1 items"),
+		Entry("an empty command", "SandboxExec", "sandboxRef: {name: box}\ncommand: []",
+			"spec.command in body should have at least 1 items"),
 		Entry("a command whose program is empty", "SandboxExec", `{sandboxRef: {name: box}, command: ["", a]}`,
 			"the first element is the program and may not be empty"),
 		Entry("a run without a sandbox", "SandboxExec", "command: [ls]", "spec.sandboxRef: Required value"),
@@ -60,7 +62,7 @@ var _ = Describe("The API server", func() {
 			"spec.ttlSecondsAfterFinished in body should be greater than or equal to 0"),
 		Entry("streams that are too large together", "SandboxExec",
 			"{sandboxRef: {name: box}, command: [ls], streams: {stdout: {headBytes: 65536}}}",
-			"headBytes and tailBytes (8192 each where not set) may be 65536 together"),
+			"headBytes and tailBytes may be at most 65536 together, and each is 8192 where it is not set"),
 		Entry("a negative part of a stream", "SandboxExec",
 			"{sandboxRef: {name: box}, command: [ls], streams: {stderr: {tailBytes: -1}}}", "should be greater than or equal to 0"),
 		Entry("stdin from two places", "SandboxExec",
@@ -93,6 +95,7 @@ var _ = Describe("The API server", func() {
 		Entry("two sources", "Sandbox", "source: {image: a, template: b}", "set exactly one of image and template"),
 		Entry("no memory", "Sandbox", `resources: {memory: "0"}`, "memory must be more than 0, such as 512Mi"),
 		Entry("less than no CPU", "Sandbox", `resources: {cpu: "-1"}`, "cpu must be more than 0, such as 500m or 2"),
+		Entry("a CPU that is no quantity", "Sandbox", `resources: {cpu: many}`, "spec.resources.cpu: Invalid value"),
 		Entry("a provider of an unknown kind", "Sandbox", "providerRef: {kind: Provider, name: a}",
 			`supported values: "SandboxProvider", "ClusterSandboxProvider"`),
 		Entry("a backend that is no name", "SandboxProvider", "backend: E2B!", "must be the name of a backend: lower case letters"),
@@ -142,7 +145,7 @@ ttlSecondsAfterFinished: 5000`
 			for field, change := range map[string][2]string{
 				"providerRef": {`{"name":"other"}`, "providerRef is immutable: delete this Sandbox"},
 				"source":      {`{"image":"example.com/b"}`, "source is immutable: delete this Sandbox"},
-				"resources":   {`{"cpu":"2"}`, "resources are immutable: delete this Sandbox"},
+				"resources":   {`{"cpu":"2"}`, "immutable: delete this Sandbox and create another with the resources"},
 				"env":         {`[{"name":"A","value":"y"}]`, "env is immutable: set what changes in the SandboxExec"},
 				"envFrom":     {`[{"secretRef":{"name":"b"}}]`, "envFrom is immutable: set what changes in the SandboxExec"},
 				"files":       {`[{"path":"/b","content":"x"}]`, "files are immutable: they are written once"},
@@ -154,7 +157,9 @@ ttlSecondsAfterFinished: 5000`
 					expectRefused(ctx, bare, `"`+field+`":`+change[0], change[1])
 				}
 			}
-			Expect(bed.Client.Patch(ctx, sandbox, mergePatch(`{"spec":{"deletionPolicy":"Retain"}}`), client.DryRunAll)).To(Succeed())
+			for _, change := range []string{`"deletionPolicy":"Retain"`, `"resources":{"cpu":"1000m"}`} {
+				Expect(bed.Client.Patch(ctx, sandbox.DeepCopy(), mergePatch(`{"spec":{`+change+`}}`), client.DryRunAll)).To(Succeed())
+			}
 		})
 
 		It("refuses that of a SandboxExec, field by field", func(ctx context.Context) {
@@ -195,14 +200,16 @@ ttlSecondsAfterFinished: 5000`
 		room.Create(ctx, builders.MakeProvider(room.Namespace, "own", "local").Obj())
 		for _, object := range []*unstructured.Unstructured{
 			manifest(room.Namespace, "SandboxProvider", "applied", "backend: local"),
-			manifest(room.Namespace, "Sandbox", "box", `{providerRef: {kind: SandboxProvider, name: own}, resources: {memory: 256Mi, cpu: "0.5"}, `+
+			manifest(room.Namespace, "Sandbox", "box", `{providerRef: {kind: SandboxProvider, name: own}, `+
+				`resources: {memory: 256Mi, cpu: "0.5"}, `+
 				`env: [{name: B, value: b}, {name: A, value: a}], files: [{path: /workspace/a, content: a, mode: 0600}]}`),
 			manifest(room.Namespace, "SandboxExec", "run", "{sandboxRef: {name: box}, command: [cat, a]}"),
 		} {
 			apply := func() *unstructured.Unstructured {
 				GinkgoHelper()
 				copied := object.DeepCopy()
-				Expect(bed.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(copied), client.FieldOwner("somebody"))).To(Succeed())
+				configuration := client.ApplyConfigurationFromUnstructured(copied)
+				Expect(bed.Client.Apply(ctx, configuration, client.FieldOwner("somebody"))).To(Succeed())
 				return copied
 			}
 			// The operator's own writes come in between.

@@ -7,6 +7,7 @@ package system_test
 
 import (
 	"context"
+	"regexp"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -24,7 +25,8 @@ const family = `trap '' TERM; echo begin; setsid sh -c 'trap "" TERM; exec sleep
 func expectNoFamily(ctx context.Context, id string) {
 	GinkgoHelper()
 	Eventually(func() (string, error) {
-		return bed.RunIn(ctx, id, `for p in /proc/[0-9]*; do tr '\0' ' ' <$p/cmdline 2>/dev/null; echo; done | grep '^sleep 424' || :`)
+		lines, err := bed.CommandLines(ctx, id)
+		return regexp.MustCompile("(?m)^sleep 424.*$").FindString(lines), err
 	}).WithContext(ctx).WithTimeout(5*time.Second).Should(BeEmpty(), "processes of the command are left")
 }
 

@@ -58,10 +58,11 @@ var _ = Describe("What a SandboxExec runs", func() {
 			command []string
 			want    string
 		}{
-			"inline":  {builders.Text("line\nno newline at the end 'ü'"), []string{"cat"}, "line\nno newline at the end 'ü'"},
-			"empty":   {builders.Text(""), []string{"wc", "-c"}, "0\n"},
-			"secret":  {builders.From(builders.SecretKey("keys", "text")), []string{"wc", "-c"}, "14\n"},
-			"binary":  {builders.From(builders.ConfigMapKey("data", "binary")), []string{"od", "-An", "-tx1"}, " 00 01 02 ff fe 0a 25 5c 27 00\n"},
+			"inline": {builders.Text("line\nno newline at the end 'ü'"), []string{"cat"}, "line\nno newline at the end 'ü'"},
+			"empty":  {builders.Text(""), []string{"wc", "-c"}, "0\n"},
+			"secret": {builders.From(builders.SecretKey("keys", "text")), []string{"wc", "-c"}, "14\n"},
+			"binary": {builders.From(builders.ConfigMapKey("data", "binary")), []string{"od", "-An", "-tx1"},
+				" 00 01 02 ff fe 0a 25 5c 27 00\n"},
 			"unasked": {builders.Text(strings.Repeat("x", 200_000)), []string{"true"}, ""},
 		} {
 			run := room.Run(ctx, room.Exec(name, "box").Stdin(c.content).Command(c.command...))
@@ -110,8 +111,10 @@ var _ = Describe("What a SandboxExec runs", func() {
 		Entry("in Python", "python3", v1alpha1.LanguagePython,
 			"import os, sys\nprint(f\"{sys.stdin.read()} {os.environ['NAME']} {2**64}\")\nsys.exit(3)", "input env 18446744073709551616\n"),
 		Entry("in JavaScript", "node", v1alpha1.LanguageJavaScript,
-			"console.log(`${require('fs').readFileSync(0)} ${process.env.NAME} ${2n**64n}`);\nprocess.exitCode = 3", "input env 18446744073709551616\n"),
-		Entry("in shell", "sh", v1alpha1.LanguageShell, "read -r line; echo \"$line $NAME $((1 << 32))\"\nexit 3", "input env 4294967296\n"),
+			"console.log(`${require('fs').readFileSync(0)} ${process.env.NAME} ${2n**64n}`);\nprocess.exitCode = 3",
+			"input env 18446744073709551616\n"),
+		Entry("in shell", "sh", v1alpha1.LanguageShell, "read -r line; echo \"$line $NAME $((1 << 32))\"\nexit 3",
+			"input env 4294967296\n"),
 	)
 
 	It("says that the sandbox has no interpreter for the code", func(ctx context.Context) {
@@ -141,6 +144,7 @@ var _ = Describe("What a SandboxExec runs", func() {
 		room.Create(ctx, run)
 		room.EventuallyFinished(ctx, run)
 		Expect(run.Status.Outcome).To(Equal(v1alpha1.OutcomeStartFailed), testbed.StateOf(run))
-		Expect(testbed.StateOf(run)).To(And(ContainSubstring(`Secret "later" does not exist in namespace`), ContainSubstring("start deadline")))
+		Expect(testbed.StateOf(run)).To(And(
+			ContainSubstring(`Secret "later" does not exist in namespace`), ContainSubstring("start deadline")))
 	})
 })

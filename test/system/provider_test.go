@@ -134,7 +134,7 @@ var _ = Describe("A provider", func() {
 		room.Create(ctx, provider)
 		box := room.Ready(ctx, builders.MakeSandbox(room.Namespace, "box").NamespacedProvider("own"))
 		room.Delete(ctx, provider)
-		Expect(eventually(ctx, provider, v1alpha1.ReasonInUse)).To(ContainSubstring(room.Namespace + "/box"))
+		Expect(eventually(ctx, provider, v1alpha1.ReasonInUse)).To(ContainSubstring("until no Sandbox has, or may have, a remote of it"))
 		Expect(room.Output(ctx, "run", "box", "echo it goes on")).To(Equal("it goes on\n"))
 		room.Delete(ctx, box)
 		room.EventuallyGone(ctx, box)

@@ -39,7 +39,9 @@ var _ = Describe("A Sandbox", func() {
 			FileFrom("/workspace/binary", 0o755, builders.ConfigMapKey("data", "binary")).
 			FileFrom("/workspace/key", 0o400, builders.SecretKey("keys", "key")))
 		Expect(meta.IsStatusConditionTrue(box.Status.Conditions, v1alpha1.ConditionFilesWritten)).To(BeTrue())
-		Expect(room.Output(ctx, "modes", "box", `cd /workspace; stat -c '%a %s %n' "inline ü.txt" empty text binary key /opt/deep/er/file`)).To(
+		modes := room.Output(ctx, "modes", "box",
+			`cd /workspace; stat -c '%a %s %n' "inline ü.txt" empty text binary key /opt/deep/er/file`)
+		Expect(modes).To(
 			Equal("644 7 inline ü.txt\n644 0 empty\n640 7 text\n755 7 binary\n400 7 key\n644 8 /opt/deep/er/file\n"))
 		Expect(room.Output(ctx, "content", "box", `cat "inline ü.txt" text /opt/deep/er/file; od -An -tx1 binary`)).To(
 			Equal("inline\na text\noutside\n 00 01 ff 0a 0d 80 00\n"))
@@ -50,7 +52,8 @@ var _ = Describe("A Sandbox", func() {
 		box := room.Sandbox("box").FileFrom("/workspace/text", 0o644, builders.ConfigMapKey("data", "text")).Obj()
 		room.Create(ctx, box)
 		c := room.EventuallyNotReady(ctx, box, v1alpha1.ReasonReferenceNotFound)
-		Expect(c.Message).To(ContainSubstring(fmt.Sprintf(`file /workspace/text: ConfigMap "data" in namespace %q has no key "text"`, room.Namespace)))
+		Expect(c.Message).To(ContainSubstring(
+			`file /workspace/text: ConfigMap "data" in namespace "` + room.Namespace + `" has no key "text"`))
 		room.EventuallyRemotes(ctx, room.Namespace, 0)
 	})
 
@@ -65,7 +68,8 @@ var _ = Describe("A Sandbox", func() {
 		Expect(room.EventuallyNotReady(ctx, forbidden, v1alpha1.ReasonInvalid).Message).To(ContainSubstring("--local-registries"))
 		Expect(room.EventuallyNotReady(ctx, malformed, v1alpha1.ReasonInvalid).Message).To(ContainSubstring("Not An Image"))
 		room.Create(ctx, unreachable)
-		Expect(room.EventuallyNotReady(ctx, unreachable, v1alpha1.ReasonUnavailable).Message).To(ContainSubstring("its registry can't be reached"))
+		Expect(room.EventuallyNotReady(ctx, unreachable, v1alpha1.ReasonUnavailable).Message).To(
+			ContainSubstring("its registry can't be reached"))
 
 		By("going on with others meanwhile")
 		for i := range 5 {
@@ -142,7 +146,8 @@ var _ = Describe("A Sandbox", func() {
 
 	It("that is copied with the journal of another makes a remote of its own", func(ctx context.Context) {
 		first := room.Ready(ctx, room.Sandbox("box"))
-		second := room.Ready(ctx, room.Sandbox("copy").Annotation(v1alpha1.JournalAnnotation, first.Annotations[v1alpha1.JournalAnnotation]))
+		journal := first.Annotations[v1alpha1.JournalAnnotation]
+		second := room.Ready(ctx, room.Sandbox("copy").Annotation(v1alpha1.JournalAnnotation, journal))
 		Expect(second.Status.SandboxID).NotTo(Equal(first.Status.SandboxID))
 		room.EventuallyRemotes(ctx, room.Namespace, 2)
 	})
@@ -157,7 +162,8 @@ var _ = Describe("A deleted namespace", func() {
 			name := fmt.Sprintf("box-%d", i)
 			room.Create(ctx, builders.MakeSandbox(room.Namespace, name).Obj())
 			for _, run := range []string{"a", "b"} {
-				room.Create(ctx, room.Exec(name+run, name).EnvFrom("TOKEN", builders.SecretKey("keys", "token")).Command("sleep", "600").Obj())
+				room.Create(ctx, room.Exec(name+run, name).
+					EnvFrom("TOKEN", builders.SecretKey("keys", "token")).Command("sleep", "600").Obj())
 			}
 		}
 		var runs v1alpha1.SandboxExecList
@@ -181,12 +187,13 @@ var _ = Describe("A deleted namespace", func() {
 				ours = time.Since(began)
 			}
 			g.Expect(apierrors.IsNotFound(bed.Client.Get(ctx, client.ObjectKeyFromObject(namespace), namespace))).To(BeTrue())
-		}).WithTimeout(25*time.Second).WithPolling(50*time.Millisecond).Should(Succeed(), func() string { return bed.Report(room.Namespace) })
+		}).WithTimeout(25*time.Second).WithPolling(50*time.Millisecond).
+			Should(Succeed(), func() string { return bed.Report(room.Namespace) })
 		took := time.Since(began)
 		AddReportEntry("the end of a namespace", fmt.Sprintf("after %v; its objects of ours after %v",
 			took.Round(time.Millisecond), ours.Round(time.Millisecond)), ReportEntryVisibilityAlways)
 		Expect(ours).To(BeNumerically(">", 0))
-		// Who deletes namespaces comes again after 8 s where anything was left.
+		// Kubernetes itself begins after 5 s, and where anything is left then, it comes again some seconds later.
 		Expect(took).To(BeNumerically("<", 15*time.Second), "objects of ours were gone after %v", ours)
 		remotes, err := bed.Remotes(ctx, room.Namespace)
 		Expect(err).NotTo(HaveOccurred())

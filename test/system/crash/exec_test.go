@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -44,7 +45,8 @@ var _ = Describe("A SandboxExec", func() {
 	// command appends to the file of effects, and prints something before, while and after it takes so many seconds.
 	command := func(seconds int) *builders.ExecBuilder {
 		return room.Exec(name, "box").Shell(fmt.Sprintf(
-			`echo begin; echo x >>%s; i=0; while [ $i -lt %d ]; do i=$((i+1)); echo second $i; sleep 1; done; echo end; echo bad >&2`, effect, seconds))
+			`echo begin; echo x >>%s; i=0; while [ $i -lt %d ]; do i=$((i+1)); echo second $i; sleep 1; done; echo end; echo bad >&2`,
+			effect, seconds))
 	}
 	printed := func(seconds int) string {
 		var b strings.Builder
@@ -177,11 +179,12 @@ var _ = Describe("A SandboxExec", func() {
 				killAt(ctx, held)
 			}
 			room.EventuallyGone(ctx, exec)
-			eventuallyNoProcess(ctx, sandbox.Status.SandboxID, "sleep 1$")
+			eventuallyNoProcess(ctx, sandbox.Status.SandboxID, "^sleep 1$")
 			Expect(effects(ctx)).To(Equal("x\n"))
 		},
 		Entry("before that", nil),
-		Entry("after it killed the command, before it let the object go", func() *apiproxy.Hold { return bed.Proxy.HoldRequest(finalizer()) }),
+		Entry("after it killed the command, before it let the object go",
+			func() *apiproxy.Hold { return bed.Proxy.HoldRequest(finalizer()) }),
 	)
 
 	It("says that its sandbox is lost when that went away while no manager ran", func(ctx context.Context) {
@@ -203,6 +206,7 @@ func withText(matches apiproxy.Matcher, text string) apiproxy.Matcher {
 func eventuallyNoProcess(ctx context.Context, id, pattern string) {
 	GinkgoHelper()
 	Eventually(func() (string, error) {
-		return bed.RunIn(ctx, id, `for p in /proc/[0-9]*; do tr '\0' ' ' <$p/cmdline 2>/dev/null; echo; done | sed 's/ $//' | grep `+"'"+pattern+"'")
+		lines, err := bed.CommandLines(ctx, id)
+		return regexp.MustCompile("(?m)" + pattern).FindString(lines), err
 	}).WithContext(ctx).WithTimeout(10*time.Second).Should(BeEmpty(), "processes are left in the sandbox")
 }

@@ -50,7 +50,7 @@ func (b *Bed) NewRoomWith(ctx context.Context, labels map[string]string) *Room {
 	room := &Room{Bed: b, Namespace: namespace.Name}
 	DeferCleanup(func(ctx context.Context) {
 		if CurrentSpecReport().Failed() {
-			AddReportEntry("what there is in "+room.Namespace, b.Report(room.Namespace))
+			AddReportEntry("what there is in "+room.Namespace, b.Report(room.Namespace)) //nolint:contextcheck // see there
 		}
 		Expect(client.IgnoreNotFound(b.Client.Delete(ctx, namespace))).To(Succeed())
 	})
@@ -198,7 +198,7 @@ func (b *Bed) EventuallyRemotes(ctx context.Context, namespace string, count int
 		var err error
 		remotes, err = b.Remotes(ctx, namespace)
 		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(remotes).To(HaveLen(count), func() string { return b.Report(namespace) })
+		g.Expect(remotes).To(HaveLen(count), func() string { return b.Report(namespace) }) //nolint:contextcheck // see there
 	}).WithContext(ctx).WithTimeout(Patience).WithPolling(poll).Should(Succeed())
 	return remotes
 }

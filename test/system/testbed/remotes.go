@@ -62,5 +62,10 @@ func (b *Bed) RunIn(ctx context.Context, id, line string) (string, error) {
 	return string(result.Stdout), nil
 }
 
+// CommandLines are the command lines of all processes of a remote, one a line.
+func (b *Bed) CommandLines(ctx context.Context, id string) (string, error) {
+	return b.RunIn(ctx, id, `for p in /proc/[0-9]*; do tr '\0' ' ' <$p/cmdline 2>/dev/null && echo; done | sed 's/ $//'`)
+}
+
 // RemoteDir is where the backend keeps a remote on this machine.
 func (b *Bed) RemoteDir(id string) string { return filepath.Join(b.localRoot(), "sandboxes", id) }

@@ -50,6 +50,7 @@ func StateOf(object client.Object) string {
 
 // Report says how everything in a namespace is, for a test that failed.
 func (b *Bed) Report(namespace string) string {
+	// The test's own context may be over: that may be why it failed.
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	var text strings.Builder

@@ -6,8 +6,8 @@
 // Package testbed runs the operator as its users do: the manager's program in a process of its own, with the backend local,
 // against a real control plane. Between the two stands a proxy that counts the manager's writes and can stop any of them.
 //
-// suite.go runs specs, testbed.go starts and ends what they need, manager.go is the manager's process, remotes.go what the provider has, objects.go
-// makes objects and waits for them, and report.go says what was the matter when a test fails.
+// suite.go runs specs, testbed.go starts and ends what they need, manager.go is the manager's process, remotes.go what the
+// provider has, objects.go makes objects and waits for them, and report.go says what was the matter when a test fails.
 package testbed
 
 import (
