@@ -289,7 +289,7 @@ func TestTheDeadlineKillsTheWholeTreeAndKeepsTheOutput(t *testing.T) {
 	})
 }
 
-func TestCancelKillsTheTreeWithinTwoSecondsAndKeepsTheOutput(t *testing.T) {
+func TestCancelKillsTheTreeSoonAndKeepsTheOutput(t *testing.T) {
 	inEveryShell(t, func(t *testing.T, run Run) {
 		run.mustStart(t, shellLine("echo so far; trap '' TERM; sleep 60; sleep 60"))
 		began := time.Now()
@@ -297,7 +297,7 @@ func TestCancelKillsTheTreeWithinTwoSecondsAndKeepsTheOutput(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if took := time.Since(began); took > 2*time.Second {
+		if took := time.Since(began); took > 5*time.Second {
 			t.Errorf("cancelling took %s", took)
 		}
 		if report.State != StateExited || report.End.Cause != CauseCancelled {

@@ -117,7 +117,8 @@ start() {
 	cat >"$input" 2>/dev/null || unavailable "cannot write to $root: disk full or read-only"
 	[ "$(wc -c <"$input")" -eq "$bytes" ] || incomplete
 	if mkdir "$dir" 2>/dev/null; then
-		prepare || { rm -rf "$dir"; unavailable "cannot write to $root: disk full"; }
+		trap - EXIT
+		prepare || { rm -rf "$dir" "$input"; unavailable "cannot write to $root: disk full"; }
 		launch "$timeout" "$patience"
 	elif [ ! -d "$dir" ]; then
 		unavailable "cannot write to $root: disk full or read-only"
@@ -130,7 +131,7 @@ start() {
 prepare() {
 	mv "$input" "$dir/script" || return
 	{ printf '%s\n' "$digest" >"$dir/secrets" && printf '%255s\n' '' >"$dir/exit.new" &&
-		printf '%1023s\n' '' >"$dir/refused.new" && printf '' >"$dir/timedout.new" && printf '' >"$dir/cancel.new"; } 2>/dev/null
+		printf '%1023s\n' '' >"$dir/refused.new" && printf '%127s\n' '' >"$dir/runner" && printf '' >"$dir/timedout.new" && printf '' >"$dir/cancel.new"; } 2>/dev/null
 }
 
 # launch TIMEOUT PATIENCE runs the watching process in a session of its own and waits PATIENCE seconds for the command's end.
@@ -165,7 +166,7 @@ await() {
 watch() {
 	boot_id
 	stat_of "$$" || st_start=0
-	printf '%s %s %s\n' "$$" "$st_start" "$boot" >"$dir/runner.new" && mv "$dir/runner.new" "$dir/runner"
+	printf '%s %s %s\n' "$$" "$st_start" "$boot" 1<>"$dir/runner"
 	uptime
 	began=$up deadline=
 	if [ -f "$dir/cancel" ]; then
@@ -201,6 +202,12 @@ keep_deadline() {
 	end_tree
 }
 
+# size_of NAME sets size to the bytes of a stream. Programs that need not be started are what a short command's time is saved on.
+size_of() {
+	size=0
+	[ ! -s "$dir/$1" ] || size=$(wc -c <"$dir/$1" 2>/dev/null) || size=0
+}
+
 # end CODE writes down the end: CODE CAUSE BEGAN ENDED STDOUT-BYTES STDERR-BYTES DISK. Where the disk is full by then, what
 # the command printed last may be lost.
 end() {
@@ -212,11 +219,16 @@ end() {
 		cause=timedout
 		wait "$deadline" 2>/dev/null
 	fi
-	out=$(wc -c <"$dir/stdout" 2>/dev/null) || out=0
-	err=$(wc -c <"$dir/stderr" 2>/dev/null) || err=0
+	size_of stdout
+	out=$size
+	size_of stderr
+	err=$size
 	disk=ok
 	{ printf '%4096s' '' >"$dir/probe"; } 2>/dev/null || disk=full
-	rm -f "$dir"/code.* "$dir/input" "$dir/script" "$dir/probe"
+	{ printf '' >"$dir/probe"; } 2>/dev/null
+	for file in "$dir"/code.* "$dir/input" "$dir/script"; do
+		[ ! -e "$file" ] || rm -f "$file"
+	done
 	printf '%s %s %s %s %s %s %s\n' "$1" "$cause" "$began" "$up" $((out)) $((err)) "$disk" 1<>"$dir/exit.new"
 	mv "$dir/exit.new" "$dir/exit"
 	[ ! -p "$dir/done" ] || echo 1<>"$dir/done"
@@ -272,7 +284,7 @@ report() {
 	elif [ -f "$dir/exit" ]; then
 		# It ended between the two looks at the directory.
 		report_end "$@"
-	elif [ -f "$dir/runner" ]; then
+	elif [ -n "$ru_pid" ]; then
 		printf 'state lost\n\n'
 	else
 		printf 'state starting\n\n'
