@@ -47,7 +47,7 @@ fail() {
 		printf '\n'
 		if [[ -s $dir/manager.log ]]; then
 			printf 'The end of the log of the manager (%s):\n' "$dir/manager.log"
-			grep -v '"level":"info"' "$dir/manager.log" | tail -n 5 || true
+			grep -v '"level":"info"' "$dir/manager.log" | tail -n 3 | cut -c 1-600 || true
 		fi
 		printf '\nThe demo failed at the step "%s": %s\n' "$step" "${1:-see above}"
 	} >&2
@@ -156,7 +156,7 @@ took
 
 begin "Wait for the results"
 show "$kubectl" wait --for=condition=Ready clustersandboxprovider/local sandboxes.sandboxes.run/demo --timeout=60s ||
-	fail "$("$kubectl" get sbx,csbxp -o jsonpath='{range .items[*]}{.kind} {.metadata.name}: {.status.conditions[?(@.type=="Ready")].message}{"\n"}{end}')"
+	fail "$("$kubectl" get csbxp,sbx -o jsonpath='{range .items[*]}{.kind} {.metadata.name}: {.status.conditions[?(@.type=="Ready")].message}{"\n"}{end}')"
 show "$kubectl" wait --for=condition=Finished sandboxexec/pipeline sandboxexec/python --timeout=60s ||
 	fail "$("$kubectl" get sbxe -o jsonpath='{range .items[*]}{.kind} {.metadata.name}: {.status.conditions[?(@.type=="Ready")].message}{"\n"}{end}')"
 took

@@ -61,8 +61,7 @@ func main() {
 		fmt.Println(version)
 		return
 	}
-	// A stack says nothing that the message of an error does not; it is there for a bug.
-	ctrl.SetLogger(zap.New(zap.StacktraceLevel(zapcore.DPanicLevel), zap.UseFlagOptions(&s.zap)))
+	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&s.zap)))
 	if err := run(ctrl.SetupSignalHandler(), s, registry); err != nil {
 		ctrl.Log.Error(err, "The manager ends with an error")
 		os.Exit(1)
@@ -70,7 +69,8 @@ func main() {
 }
 
 func flags(registry *backends.Registry) *settings {
-	s := &settings{}
+	// A stack says nothing that the message of an error does not; it is there for a bug.
+	s := &settings{zap: zap.Options{StacktraceLevel: zapcore.DPanicLevel}}
 	f := flag.CommandLine
 	f.StringVar(&s.metricsAddress, "metrics-bind-address", "0", "Address of the metrics endpoint, such as :8443; 0 = none.")
 	f.BoolVar(&s.secureMetrics, "metrics-secure", true, "Serve metrics over HTTPS, to those who may read /metrics only.")
