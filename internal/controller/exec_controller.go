@@ -193,14 +193,7 @@ func (p *execPass) do(ctx context.Context, action execAction) (ctrl.Result, erro
 // record writes the status where it changed.
 func (p *execPass) record(ctx context.Context) error {
 	p.exec.Status.ObservedGeneration = observeGeneration(p.exec.Status.Conditions, p.exec.Generation)
-	if equality.Semantic.DeepEqual(&p.before.Status, &p.exec.Status) {
-		return nil
-	}
-	if err := p.client.Status().Patch(ctx, p.exec, locked(p.before)); err != nil {
-		return fmt.Errorf("writing status: %w", err)
-	}
-	p.before = p.exec.DeepCopy()
-	return nil
+	return writeStatus(ctx, p.client, &p.before, p.exec, !equality.Semantic.DeepEqual(&p.before.Status, &p.exec.Status))
 }
 
 // recordGeneration notes that a finished run has seen a change of its spec: only its time to live can still matter.

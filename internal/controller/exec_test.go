@@ -138,7 +138,7 @@ var _ = Describe("A SandboxExec", func() {
 		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "s"}, StringData: map[string]string{"k": "tops3cret"}}
 		create(ctx, secret)
 		sandbox = builders.MakeSandbox(ns, "sbx").NamespacedProvider("named").
-			FileFrom("/work/token", 0o600, builders.SecretKey("s", "k")).Obj()
+			FileFrom("/data/token", 0o600, builders.SecretKey("s", "k")).Obj()
 		ready(ctx)
 		before := builders.MakeExec(ns, "before", "sbx").Shell("echo tops3cret").Obj()
 		create(ctx, before)

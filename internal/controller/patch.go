@@ -18,6 +18,21 @@ func locked(before client.Object) client.Patch {
 	return client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 }
 
+// writeStatus writes the status of a pass's copy where it changed, and makes it what the pass read.
+func writeStatus[T interface {
+	client.Object
+	DeepCopy() T
+}](ctx context.Context, c client.Client, before *T, after T, changed bool) error {
+	if !changed {
+		return nil
+	}
+	if err := c.Status().Patch(ctx, after, locked(*before)); err != nil {
+		return fmt.Errorf("writing status: %w", err)
+	}
+	*before = after.DeepCopy()
+	return nil
+}
+
 // patchMetadata changes labels, annotations or finalizers of a copy and writes the difference.
 func (s *shared) patchMetadata(ctx context.Context, object client.Object, change func(client.Object)) error {
 	before, _ := object.DeepCopyObject().(client.Object)

@@ -5,7 +5,6 @@ package controller
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -127,14 +126,7 @@ func (p *sandboxPass) do(ctx context.Context, action sandboxAction) (ctrl.Result
 // record writes the status where it changed.
 func (p *sandboxPass) record(ctx context.Context) error {
 	p.sandbox.Status.ObservedGeneration = observeGeneration(p.sandbox.Status.Conditions, p.sandbox.Generation)
-	if equality.Semantic.DeepEqual(&p.before.Status, &p.sandbox.Status) {
-		return nil
-	}
-	if err := p.client.Status().Patch(ctx, p.sandbox, locked(p.before)); err != nil {
-		return fmt.Errorf("writing status: %w", err)
-	}
-	p.before = p.sandbox.DeepCopy()
-	return nil
+	return writeStatus(ctx, p.client, &p.before, p.sandbox, !equality.Semantic.DeepEqual(&p.before.Status, &p.sandbox.Status))
 }
 
 // waitingFor maps a provider to the Sandboxes that may wait for it: those without a remote that ask for it by name, or for

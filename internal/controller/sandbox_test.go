@@ -148,7 +148,7 @@ var _ = Describe("A Sandbox", func() {
 		create(ctx, builders.MakeProvider(ns, "named", "named").Obj(),
 			&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "cm"}, BinaryData: map[string][]byte{"k": {0, 1, 0xff}}})
 		sandbox := builders.MakeSandbox(ns, "sbx").NamespacedProvider("named").
-			File("/work/a.txt", "text").FileFrom("/work/b.bin", 0o600, builders.ConfigMapKey("cm", "k")).Obj()
+			File("/data/a.txt", "text").FileFrom("/data/b.bin", 0o600, builders.ConfigMapKey("cm", "k")).Obj()
 		create(ctx, sandbox)
 		eventually(ctx, sandbox, v1alpha1.ConditionReady, "True/Ready")
 		Expect(condition(ctx, sandbox, v1alpha1.ConditionFilesWritten)).To(HavePrefix("True"))
@@ -157,9 +157,9 @@ var _ = Describe("A Sandbox", func() {
 	It("waits for a ConfigMap that its files name, and says which", func(ctx SpecContext) {
 		create(ctx, builders.MakeProvider(ns, "named", "named").Obj())
 		sandbox := builders.MakeSandbox(ns, "sbx").NamespacedProvider("named").
-			FileFrom("/work/b.bin", 0o600, builders.ConfigMapKey("absent", "k")).Obj()
+			FileFrom("/data/b.bin", 0o600, builders.ConfigMapKey("absent", "k")).Obj()
 		create(ctx, sandbox)
-		eventually(ctx, sandbox, v1alpha1.ConditionReady, `False/ReferenceNotFound: file /work/b.bin: ConfigMap "absent" does not exist`)
+		eventually(ctx, sandbox, v1alpha1.ConditionReady, `False/ReferenceNotFound: file /data/b.bin: ConfigMap "absent" does not exist`)
 		Expect(remotesOf("named", ns)).To(BeEmpty())
 	})
 
