@@ -77,9 +77,9 @@ func (r *references) env(ctx context.Context, into map[string]string, from []v1a
 
 func (r *references) all(ctx context.Context, source v1alpha1.EnvFromSource) (map[string][]byte, error) {
 	if source.ConfigMapRef != nil {
-		return r.configMap(ctx, source.ConfigMapRef.Name)
+		return r.configMap(ctx, source.ConfigMapRef.Name, anyKey)
 	}
-	values, err := r.secret(ctx, source.SecretRef.Name)
+	values, err := r.secret(ctx, source.SecretRef.Name, anyKey)
 	for _, value := range values {
 		r.secretValues = append(r.secretValues, string(value))
 	}
@@ -96,13 +96,13 @@ func (r *references) content(ctx context.Context, content v1alpha1.Content) ([]b
 
 func (r *references) value(ctx context.Context, source *v1alpha1.ValueSource) ([]byte, error) {
 	if ref := source.ConfigMapKeyRef; ref != nil {
-		values, err := r.configMap(ctx, ref.Name)
+		values, err := r.configMap(ctx, ref.Name, ref.Key)
 		if err != nil {
 			return nil, err
 		}
 		return r.key("ConfigMap", values, *ref)
 	}
-	values, err := r.secret(ctx, source.SecretKeyRef.Name)
+	values, err := r.secret(ctx, source.SecretKeyRef.Name, source.SecretKeyRef.Key)
 	if err != nil {
 		return nil, err
 	}
@@ -123,27 +123,30 @@ func (r *references) key(kind string, values map[string][]byte, ref v1alpha1.Key
 	return value, nil
 }
 
+// anyKey stands in a command line for a key that the user chooses.
+const anyKey = "KEY"
+
 // dataField is where kubectl patch puts text.
 var dataField = map[string]string{"Secret": "stringData", "ConfigMap": "data"}
 
-func (r *references) secret(ctx context.Context, name string) (map[string][]byte, error) {
+func (r *references) secret(ctx context.Context, name, key string) (map[string][]byte, error) {
 	if values, ok := r.secrets[name]; ok {
 		return values, nil
 	}
 	var secret corev1.Secret
-	if err := r.get(ctx, "Secret", name, &secret); err != nil {
+	if err := r.get(ctx, "Secret", name, key, &secret); err != nil {
 		return nil, err
 	}
 	r.secrets[name] = secret.Data
 	return secret.Data, nil
 }
 
-func (r *references) configMap(ctx context.Context, name string) (map[string][]byte, error) {
+func (r *references) configMap(ctx context.Context, name, key string) (map[string][]byte, error) {
 	if values, ok := r.configMaps[name]; ok {
 		return values, nil
 	}
 	var configMap corev1.ConfigMap
-	if err := r.get(ctx, "ConfigMap", name, &configMap); err != nil {
+	if err := r.get(ctx, "ConfigMap", name, key, &configMap); err != nil {
 		return nil, err
 	}
 	values := map[string][]byte{}
@@ -155,12 +158,12 @@ func (r *references) configMap(ctx context.Context, name string) (map[string][]b
 	return values, nil
 }
 
-func (r *references) get(ctx context.Context, kind, name string, object client.Object) error {
+func (r *references) get(ctx context.Context, kind, name, key string, object client.Object) error {
 	err := r.reader.Get(ctx, types.NamespacedName{Namespace: r.namespace, Name: name}, object)
 	if apierrors.IsNotFound(err) {
 		command := map[string]string{"Secret": "secret generic", "ConfigMap": "configmap"}[kind]
 		return &referenceError{fmt.Sprintf("%s %q does not exist in namespace %q; make it with: kubectl create %s %s -n %s "+
-			"--from-literal=KEY=...", kind, name, r.namespace, command, name, r.namespace)}
+			"--from-literal=%s=...", kind, name, r.namespace, command, name, r.namespace, key)}
 	}
 	if err != nil {
 		return fmt.Errorf("reading %s %q: %w", kind, name, err)
