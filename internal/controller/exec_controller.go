@@ -50,6 +50,8 @@ type execPass struct {
 	// sandbox is the Sandbox of the name that the spec says; nil = there is none.
 	sandbox *v1alpha1.Sandbox
 	now     time.Time
+	// first says that this pass wrote the journal, so that nobody can have started the command before.
+	first bool
 }
 
 func (s *shared) setupExec(ctx context.Context, mgr ctrl.Manager) error {

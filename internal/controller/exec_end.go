@@ -11,6 +11,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -131,7 +132,11 @@ func (p *execPass) recordEnd(ctx context.Context) error {
 		if err := p.live.Get(ctx, client.ObjectKeyFromObject(p.exec), &live); err != nil {
 			return fmt.Errorf("reading the run again: %w", err)
 		}
-		if live.UID != p.exec.UID || live.Status.Outcome != "" {
+		if live.UID != p.exec.UID {
+			// Ours is gone, and another has its name.
+			return apierrors.NewNotFound(schema.GroupResource{Group: v1alpha1.GroupVersion.Group, Resource: "sandboxexecs"}, p.exec.Name)
+		}
+		if live.Status.Outcome != "" {
 			return nil
 		}
 		if !sameRun(&live.Status, &p.before.Status) {
@@ -167,7 +172,8 @@ func (p *execPass) kill(ctx context.Context) (ctrl.Result, error) {
 
 func (p *execPass) killTree(ctx context.Context, run execution.Run) error {
 	report, err := run.Cancel(ctx, true)
-	if errors.Is(err, backends.NotFound) || errors.Is(err, backends.NotRunning) {
+	if errors.Is(err, backends.NotFound) || errors.Is(err, backends.NotRunning) || errors.Is(err, backends.Invalid) {
+		// There is no sandbox, or no shell in it, to kill anything with.
 		return nil
 	}
 	if err != nil {

@@ -77,8 +77,9 @@ func (p *execPass) handle(ctx context.Context, run execution.Run, report executi
 		return p.end(ctx, run, ending{outcome: v1alpha1.OutcomeStartFailed, reason: report.Reason,
 			message: "The command was not run: " + report.Message})
 	case execution.StateUnavailable:
-		return p.end(ctx, run, ending{outcome: v1alpha1.OutcomeStartFailed, reason: v1alpha1.ReasonSpoolUnavailable,
-			message: "The command was not run: " + report.Message})
+		return p.end(ctx, run, spoolUnavailable(report.Message, !p.facts().seen))
+	case execution.StateNoShell:
+		return p.end(ctx, run, spoolUnavailable(report.Message, p.first))
 	case execution.StateNever:
 		return p.prevented(ctx, run)
 	case execution.StateAbsent:
@@ -86,6 +87,17 @@ func (p *execPass) handle(ctx context.Context, run execution.Run, report executi
 	default:
 		return ctrl.Result{}, fmt.Errorf("the runner reports the unknown state %q", report.State)
 	}
+}
+
+// spoolUnavailable is the end of a run that has no place in its sandbox. Where it may have been started before, it may have
+// taken that place away itself.
+func spoolUnavailable(why string, neverStarted bool) ending {
+	if neverStarted {
+		return ending{outcome: v1alpha1.OutcomeStartFailed, reason: v1alpha1.ReasonSpoolUnavailable,
+			message: "The command was not run: " + why}
+	}
+	return ending{outcome: v1alpha1.OutcomeUnknown, reason: v1alpha1.ReasonSpoolUnavailable,
+		message: "The command was started, and can't be followed any more: " + why}
 }
 
 // running keeps the object from now on, and comes again to look. The first finalizer also means that the start was seen.
@@ -130,6 +142,10 @@ func (p *execPass) callFailed(ctx context.Context, door *provider.Door, err erro
 		ctrl.LoggerFrom(ctx).Info("The sandbox of a run can't be reached", "sandboxID", p.exec.Status.SandboxID, "cause", err.Error())
 		p.wakes.suspect(p.sandbox)
 		return p.lostAtProvider(ctx, door)
+	}
+	if errors.Is(err, backends.Invalid) {
+		// The runner can't be run there, now or later: the sandbox has no shell that works.
+		return p.endUnstarted(ctx, spoolUnavailable(err.Error(), p.first))
 	}
 	if errors.Is(err, execution.ErrUnreadable) && p.doubts.confirmed(p.exec.UID, p.now, unreadableTime) {
 		return p.endUnstarted(ctx, ending{outcome: v1alpha1.OutcomeUnknown, reason: v1alpha1.ReasonRunnerLost,

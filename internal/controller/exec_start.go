@@ -59,6 +59,7 @@ func (p *execPass) start(ctx context.Context) (ctrl.Result, error) {
 	if err := p.writeJournal(ctx); err != nil {
 		return ctrl.Result{}, err
 	}
+	p.first = true
 	return p.launch(ctx, door, program, refs)
 }
 

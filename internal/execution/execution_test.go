@@ -451,7 +451,7 @@ func TestNothingSecretStaysInTheSpoolOrInArguments(t *testing.T) {
 
 func TestWithoutAShellTheSandboxSaysSo(t *testing.T) {
 	report, err := Run{Sandbox: shellless{}, Name: "x"}.Start(t.Context(), shellLine("true"))
-	if err != nil || report.State != StateUnavailable || !strings.Contains(report.Message, "/bin/sh") {
+	if err != nil || report.State != StateNoShell || !strings.Contains(report.Message, "/bin/sh") {
 		t.Fatalf("got %+v, %v", report, err)
 	}
 }

@@ -23,8 +23,11 @@ type State string
 const (
 	// StateAbsent: nobody has taken the fence. After a start was seen this means that the spool was removed.
 	StateAbsent State = "absent"
-	// StateUnavailable: there is no place for a spool; the program was not started by this call.
+	// StateUnavailable: there is no fence, and no place for one; the program was not started.
 	StateUnavailable State = "unavailable"
+	// StateNoShell: the sandbox has no /bin/sh. At the first start the program was not started; later it says nothing, as the
+	// program may have removed it.
+	StateNoShell State = "noshell"
 	// StateRefused: the fence is taken, and the program certainly never ran and never will; Reason and Message say why.
 	StateRefused State = "refused"
 	// StateNever: Cancel took the fence first; the program certainly never ran and never will.
@@ -55,7 +58,7 @@ const (
 // Report is what the runner says of a run.
 type Report struct {
 	State State
-	// Reason and Message are set with StateRefused and StateUnavailable.
+	// Reason and Message are set with StateRefused; Message also with StateUnavailable and StateNoShell.
 	Reason, Message string
 	// End is set with StateExited.
 	End *End
@@ -100,7 +103,7 @@ func (r Run) read(result backends.Result) (Report, error) {
 	lines := strings.Split(string(header), "\n")
 	if !found || lines[0] != protocol {
 		if result.ExitCode == 126 || result.ExitCode == 127 {
-			return Report{State: StateUnavailable, Message: "the sandbox has no shell at /bin/sh"}, nil
+			return Report{State: StateNoShell, Message: "the sandbox has no shell at /bin/sh"}, nil
 		}
 		return Report{}, fmt.Errorf("%w (exit code %d): %s",
 			ErrUnreadable, result.ExitCode, backends.Bounded(string(result.Stderr), 200))

@@ -131,7 +131,8 @@ start() {
 prepare() {
 	mv "$input" "$dir/script" || return
 	{ printf '%s\n' "$digest" >"$dir/secrets" && printf '%255s\n' '' >"$dir/exit.new" &&
-		printf '%1023s\n' '' >"$dir/refused.new" && printf '%127s\n' '' >"$dir/runner" && printf '' >"$dir/timedout.new" && printf '' >"$dir/cancel.new"; } 2>/dev/null
+		printf '%1023s\n' '' >"$dir/refused.new" && printf '%127s\n' '' >"$dir/runner" &&
+		printf '' >"$dir/timedout.new" && printf '' >"$dir/cancel.new"; } 2>/dev/null
 }
 
 # launch TIMEOUT PATIENCE runs the watching process in a session of its own and waits PATIENCE seconds for the command's end.

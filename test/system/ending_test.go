@@ -87,6 +87,15 @@ var _ = Describe("A SandboxExec", func() {
 		expectNoFamily(ctx, box.Status.SandboxID)
 	})
 
+	It("is not said to have never run when it takes the shell away from its sandbox", func(ctx context.Context) {
+		withBox(ctx)
+		run := room.Run(ctx, room.Exec("run", "box").Shell("rm /bin; /usr/bin/sleep 30"))
+		Expect(run.Status.Outcome).To(Equal(v1alpha1.OutcomeUnknown), testbed.StateOf(run))
+		Expect(run.Status.Reason).To(Equal(v1alpha1.ReasonSpoolUnavailable))
+		late := room.Run(ctx, room.Exec("late", "box").Command("true"))
+		Expect(late.Status.Outcome).To(Equal(v1alpha1.OutcomeStartFailed), testbed.StateOf(late))
+	})
+
 	It("never runs when it is cancelled before", func(ctx context.Context) {
 		run := room.Run(ctx, room.Exec("without", "nobody").Shell("echo ran").Cancelled())
 		Expect(run.Status.Outcome).To(Equal(v1alpha1.OutcomeCancelled), testbed.StateOf(run))
