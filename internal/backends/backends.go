@@ -8,13 +8,14 @@
 // interfaces, and the package's functions, such as [ReadFile], use the optional interface where a backend has it and fall
 // back to RunCommand where it has not. Callers therefore never ask what a backend can do before they use it.
 //
-// backends.go holds the contract, errors.go the typed errors, mark.go what is written on every remote, registry.go how
+// backends.go holds the contract, optional.go the further abilities, errors.go the typed errors, mark.go what is written on every remote, registry.go how
 // backends are found by name, parameters.go the strict decoding of free-form options, files.go the file operations,
 // filecommands.go their fall-backs, and shell.go the pieces of POSIX shell that more than one place needs.
 package backends
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 )
 
@@ -92,6 +93,17 @@ type CreateRequest struct {
 	WorkingDir string
 	// Labels of the user's, put on the remote beside the mark.
 	Labels map[string]string
+	// User runs commands that name none; empty means the source's own. Only where the backend has CapabilityUser.
+	User string
+	// Network is what the remote may reach.
+	Network Network
+	// Ports that shall be reachable, for backends that must know them beforehand.
+	Ports []Port
+	// Lifetime is after what time the provider ends the remote by itself, unless SetLifetime says otherwise; 0 = never, or
+	// as late as the provider allows. Only with CapabilityLifetime.
+	Lifetime time.Duration
+	// Parameters are the backend's own options of this remote, undecoded.
+	Parameters json.RawMessage
 }
 
 // Source names the root filesystem of a remote. At most one field is set.
@@ -100,6 +112,8 @@ type Source struct {
 	Image string
 	// Template is the provider's own name of a prepared filesystem.
 	Template string
+	// Snapshot is the provider's own name of a remote's saved state.
+	Snapshot string
 }
 
 // Resources are hard limits of a remote.
@@ -109,6 +123,9 @@ type Resources struct {
 	// MemoryBytes and DiskBytes are bytes.
 	MemoryBytes int64
 	DiskBytes   int64
+	// GPUs is how many, and GPUModel which; empty = any.
+	GPUs     int64
+	GPUModel string
 }
 
 // State is what a provider says of a remote.

@@ -31,6 +31,8 @@ type Registration struct {
 	// CreateDeadline bounds one Create; VisibilityDelay is how long after its end a remote may still be missing from List
 	// and FindByName. Together they are the time after which a create that left no trace certainly had no effect.
 	CreateDeadline, VisibilityDelay time.Duration
+	// LeastLifetime and MostLifetime bound CreateRequest.Lifetime and SetLifetime, with CapabilityLifetime; 0 = no bound.
+	LeastLifetime, MostLifetime time.Duration
 	// Concurrency is how many calls to one account may be under way at once; 0 = the default (64).
 	Concurrency uint
 	// Flags adds the backend's own command line flags, where it has any. It is called once, before New.
@@ -69,8 +71,26 @@ const (
 	CapabilityImage Capability = "Image"
 	// CapabilityTemplate: source.template works.
 	CapabilityTemplate Capability = "Template"
+	// CapabilitySnapshot: source.snapshot works.
+	CapabilitySnapshot Capability = "Snapshot"
 	// CapabilityResources: resources are enforced as given.
 	CapabilityResources Capability = "Resources"
+	// CapabilityGPU: resources.gpu works.
+	CapabilityGPU Capability = "GPU"
+	// CapabilityUser: user works.
+	CapabilityUser Capability = "User"
+	// CapabilityNetwork: network works.
+	CapabilityNetwork Capability = "Network"
+	// CapabilityLifetime: the provider ends remotes by itself, and the backend is a LifetimeSetter.
+	CapabilityLifetime Capability = "Lifetime"
+	// CapabilityPause: the backend is a Pauser.
+	CapabilityPause Capability = "Pause"
+	// CapabilityEndpoints: the backend is an Endpointer.
+	CapabilityEndpoints Capability = "Endpoints"
+	// CapabilityLabels: the backend is a Labeler.
+	CapabilityLabels Capability = "Labels"
+	// CapabilityCode: the backend is a CodeRunner.
+	CapabilityCode Capability = "Code"
 )
 
 // Config is what a provider object says.
