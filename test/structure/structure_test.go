@@ -218,7 +218,9 @@ func checkRegistration(t *testing.T, r backends.Registration) {
 		}
 	}
 	known := []backends.Capability{
-		backends.CapabilityImage, backends.CapabilityTemplate, backends.CapabilityResources,
+		backends.CapabilityImage, backends.CapabilityTemplate, backends.CapabilitySnapshot, backends.CapabilityResources,
+		backends.CapabilityGPU, backends.CapabilityUser, backends.CapabilityNetwork, backends.CapabilityLifetime,
+		backends.CapabilityPause, backends.CapabilityEndpoints, backends.CapabilityLabels, backends.CapabilityCode,
 	}
 	for _, capability := range r.Capabilities {
 		if !slices.Contains(known, capability) {
