@@ -17,6 +17,7 @@ import (
 // +kubebuilder:validation:XValidation:rule="has(self.envFrom) == has(oldSelf.envFrom) && (!has(self.envFrom) || self.envFrom == oldSelf.envFrom)",message="envFrom is immutable: set what changes in the SandboxExec, or create another Sandbox"
 // +kubebuilder:validation:XValidation:rule="has(self.files) == has(oldSelf.files) && (!has(self.files) || self.files == oldSelf.files)",message="files are immutable: they are written once, before the Sandbox is Ready; create another Sandbox to write others"
 // +kubebuilder:validation:XValidation:rule="has(self.workingDir) == has(oldSelf.workingDir) && (!has(self.workingDir) || self.workingDir == oldSelf.workingDir)",message="workingDir is immutable: set it in the SandboxExec, or create another Sandbox"
+// +kubebuilder:validation:XValidation:rule="has(self.execConcurrency) == has(oldSelf.execConcurrency) && (!has(self.execConcurrency) || self.execConcurrency == oldSelf.execConcurrency)",message="execConcurrency is immutable: delete this Sandbox and create another with the concurrency that you want"
 type SandboxSpec struct {
 	// providerRef names the provider. Without it, the default provider is used: one with the annotation
 	// sandboxes.run/is-default-provider: "true", of this namespace before the cluster's.
@@ -61,6 +62,12 @@ type SandboxSpec struct {
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:XValidation:rule="self.matches('^(/[^/]+)+$') && !self.matches('/[.][.]?(/|$)')",message="must be an absolute, clean path such as /workspace: no '.', '..' or empty element, no slash at the end"
 	WorkingDir string `json:"workingDir,omitempty"`
+
+	// execConcurrency says whether SandboxExecs run in this sandbox side by side. Parallel, which holds where nothing is
+	// said, starts each at once; Serial starts one after another, in the order of their creation, those of the same second by
+	// name.
+	// +optional
+	ExecConcurrency ExecConcurrency `json:"execConcurrency,omitempty"`
 
 	// deletionPolicy says what becomes of the remote when this object is deleted. Delete, which holds where nothing is said,
 	// destroys it; Retain leaves it at the provider, where it goes on costing what it costs.
@@ -138,6 +145,18 @@ type File struct {
 
 	Content `json:",inline"`
 }
+
+// ExecConcurrency says whether SandboxExecs run side by side.
+// +kubebuilder:validation:Enum=Parallel;Serial
+type ExecConcurrency string
+
+// The concurrencies of SandboxExecs.
+const (
+	// ExecParallel starts each at once. It holds where nothing is said.
+	ExecParallel ExecConcurrency = "Parallel"
+	// ExecSerial starts one after another.
+	ExecSerial ExecConcurrency = "Serial"
+)
 
 // DeletionPolicy says what becomes of a remote when its Sandbox is deleted.
 // +kubebuilder:validation:Enum=Delete;Retain

@@ -50,6 +50,7 @@ type settings struct {
 	backends                     string
 	workers                      int
 	period, deletionDeadline     time.Duration
+	compactAfter                 time.Duration
 	printVersion                 bool
 	zap                          zap.Options
 }
@@ -89,6 +90,8 @@ func flags(registry *backends.Registry) *settings {
 		"How often each provider is called to see that it works and what became of its sandboxes.")
 	f.DurationVar(&s.deletionDeadline, "deletion-deadline", controller.DefaultDeletionDeadline,
 		"How long a sandbox that can't be destroyed at its provider keeps its object.")
+	f.DurationVar(&s.compactAfter, "compact-after", controller.DefaultCompactAfter,
+		"How long after its end a SandboxExec keeps its output in status; outcome, exit code, counts and digests stay. Negative = for ever.")
 	f.BoolVar(&s.printVersion, "version", false, "Print the version and end.")
 	registry.AddFlags(f)
 	s.zap.BindFlags(f)
@@ -134,6 +137,7 @@ func run(ctx context.Context, s *settings, registry *backends.Registry) error {
 	err = controller.Setup(ctx, mgr, controller.Options{
 		Registry: registry, Installation: s.installation, Namespace: s.namespace,
 		Workers: s.workers, Period: s.period, DeletionDeadline: s.deletionDeadline,
+		CompactAfter: s.compactAfter,
 	})
 	if err != nil {
 		return err
@@ -158,7 +162,7 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 		LeaderElectionID:              "manager.sandboxes.run",
 		LeaderElectionNamespace:       s.namespace,
 		LeaderElectionReleaseOnCancel: true,
-		Cache:                         cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
+		Cache:                         cache.Options{DefaultTransform: controller.StripFinished},
 		Client: client.Options{Cache: &client.CacheOptions{
 			// Secrets and ConfigMaps are read when they are used, and kept nowhere.
 			DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}},

@@ -43,6 +43,9 @@ type Options struct {
 	Period time.Duration
 	// DeletionDeadline is how long a remote that can't be destroyed keeps its object; 0 = DefaultDeletionDeadline.
 	DeletionDeadline time.Duration
+	// CompactAfter is how long after its end a SandboxExec keeps its output in status; negative = for ever, 0 =
+	// DefaultCompactAfter.
+	CompactAfter time.Duration
 }
 
 // Defaults of Options.
@@ -50,6 +53,7 @@ const (
 	DefaultWorkers          = 128
 	DefaultPeriod           = time.Minute
 	DefaultDeletionDeadline = 15 * time.Minute
+	DefaultCompactAfter     = 7 * 24 * time.Hour
 )
 
 // shared is what all reconcilers have.
@@ -101,6 +105,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.DeletionDeadline == 0 {
 		o.DeletionDeadline = DefaultDeletionDeadline
+	}
+	if o.CompactAfter == 0 {
+		o.CompactAfter = DefaultCompactAfter
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
+	"github.com/sandbox-operator/sandbox-operator/internal/backends"
 	"github.com/sandbox-operator/sandbox-operator/internal/execution"
 )
 
@@ -27,6 +28,11 @@ type ending struct {
 	// redaction takes Secrets out of the output; withheld says that they are not known any more, so that none is stored.
 	redaction redaction
 	withheld  bool
+	// rich are the results of the provider's own interpreter.
+	rich []backends.RichResult
+	// outputs are what became of the files that are wanted, and stdoutIn and stderrIn where the whole streams are.
+	outputs            []v1alpha1.OutputStatus
+	stdoutIn, stderrIn *v1alpha1.StoredObject
 }
 
 func (p *execPass) setProgress(progress, reason, message string) {
@@ -43,8 +49,14 @@ func (p *execPass) finish(e ending) {
 		status.DurationMilliseconds = new(e.end.Duration.Milliseconds())
 		status.ExitCode = new(int32(e.end.ExitCode))
 		status.Signal = signalName(e.end.ExitCode)
-		status.Stdout, status.Stderr = e.stream(e.end.Stdout), e.stream(e.end.Stderr)
+		stdout, stderr := p.keeps()
+		status.Stdout, status.Stderr = e.stream(e.end.Stdout.Within(stdout)), e.stream(e.end.Stderr.Within(stderr))
+		status.Stdout.StoredIn, status.Stderr.StoredIn = e.stdoutIn, e.stderrIn
+	} else {
+		// What it had printed so far is nothing of which more is known.
+		status.Stdout, status.Stderr = nil, nil
 	}
+	status.Outputs = e.outputs
 	status.CompletionTime = new(metav1.NewTime(completed))
 	fitOutput(status.Stdout, status.Stderr)
 	if e.end != nil && e.end.DiskFull {
@@ -125,7 +137,7 @@ func (e ending) stream(s execution.Stream) *v1alpha1.StreamStatus {
 		// The digest of a stream that is little more than a weak secret would give it away.
 		status.SHA256 = ""
 	}
-	if e.end.DiskFull && !s.Truncated {
+	if e.end != nil && e.end.DiskFull && !s.Truncated {
 		status.Retention = v1alpha1.RetentionUnknown
 	}
 	if s.Truncated {
@@ -138,8 +150,28 @@ func (e ending) stream(s execution.Stream) *v1alpha1.StreamStatus {
 	return status
 }
 
+// soFar is what is shown of a stream while the command runs. A Secret may be half printed by now.
+func (e ending) soFar(s execution.Stream) *v1alpha1.StreamStatus {
+	status := &v1alpha1.StreamStatus{
+		Bytes: new(s.Bytes), Retention: v1alpha1.RetentionPartial, Encoding: v1alpha1.EncodingUTF8,
+	}
+	if e.withheld {
+		status.Retention = v1alpha1.RetentionWithheld
+		return status
+	}
+	tail := trimEnd(e.redaction.head(s.Tail))
+	if s.Truncated {
+		tail = trimStart(e.redaction.tail(tail))
+	}
+	if !utf8.Valid(tail) {
+		status.Encoding = v1alpha1.EncodingReplaced
+	}
+	status.Tail = asText(tail)
+	return status
+}
+
 // maxOutput bounds what both streams take in the JSON of a status, in bytes: control characters take six there.
-const maxOutput = 200 << 10
+const maxOutput = 176 << 10
 
 // fitOutput keeps less of the longer stream until both fit.
 func fitOutput(streams ...*v1alpha1.StreamStatus) {
@@ -212,6 +244,11 @@ func (p *execPass) dropOutput() {
 	for _, stream := range []*v1alpha1.StreamStatus{p.exec.Status.Stdout, p.exec.Status.Stderr} {
 		if stream != nil && stream.Head != "" {
 			stream.Head, stream.Tail, stream.Retention = "", "", v1alpha1.RetentionDropped
+		}
+	}
+	for i := range p.exec.Status.Outputs {
+		if o := &p.exec.Status.Outputs[i]; o.Content != "" || len(o.Entries) > 0 {
+			o.State, o.Content, o.Entries = v1alpha1.OutputDropped, "", nil
 		}
 	}
 	p.exec.Status.Reason = v1alpha1.ReasonOutputDropped

@@ -23,6 +23,7 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -122,6 +123,7 @@ func startManager() func() {
 	mgr, err := ctrl.NewManager(asManager, ctrl.Options{
 		Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
 		Controller: config.Controller{SkipNameValidation: new(true)},
+		Cache:      cache.Options{DefaultTransform: controller.StripFinished},
 		Client: client.Options{Cache: &client.CacheOptions{
 			DisableFor:                      []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}},
 			EnableReadYourWritesConsistency: new(true),

@@ -62,6 +62,16 @@ type Report struct {
 	Reason, Message string
 	// End is set with StateExited.
 	End *End
+	// Progress is set with StateRunning where it was asked for.
+	Progress *Progress
+}
+
+// Progress is what a program has printed so far.
+type Progress struct {
+	// Stdout and Stderr have the number of bytes so far, and in Tail what came last; the digest is never known.
+	Stdout, Stderr Stream
+	// SecretsDigest and FilesDigest are as in End.
+	SecretsDigest, FilesDigest string
 }
 
 // End is how a program ended.
@@ -89,6 +99,17 @@ type Stream struct {
 	Truncated  bool
 	// SHA256 of the whole, in hexadecimal; empty where the stream is truncated and the sandbox has no sha256sum.
 	SHA256 string
+}
+
+// Within is the stream with no more kept of it than that.
+func (s Stream) Within(keep Keep) Stream {
+	if s.Truncated {
+		s.Head, s.Tail = s.Head[:min(int64(len(s.Head)), keep.Head)], s.Tail[max(int64(len(s.Tail))-keep.Tail, 0):]
+	} else if s.Bytes > keep.Head+keep.Tail {
+		s.Truncated = true
+		s.Head, s.Tail = s.Head[:keep.Head], s.Head[s.Bytes-keep.Tail:]
+	}
+	return s
 }
 
 // maxReportHeader bounds the lines before the streams, in bytes.
@@ -119,6 +140,14 @@ func (r Run) read(result backends.Result) (Report, error) {
 	switch report.State {
 	case stateIncomplete:
 		return Report{}, errors.New("the command arrived incomplete in the sandbox")
+	case StateRunning:
+		if r.Progress > 0 {
+			progress, err := r.readProgress(fields, body)
+			if err != nil {
+				return Report{}, fmt.Errorf("%w: %w", ErrUnreadable, err)
+			}
+			report.Progress = progress
+		}
 	case StateExited:
 		end, err := r.readEnd(fields, body)
 		if err != nil {
@@ -153,6 +182,24 @@ func (r Run) readEnd(fields map[string]string, body []byte) (*End, error) {
 		return nil, fmt.Errorf("reading stderr: %w", err)
 	}
 	return end, nil
+}
+
+func (r Run) readProgress(fields map[string]string, body []byte) (*Progress, error) {
+	p := Progress{SecretsDigest: strings.TrimPrefix(fields["secrets"], "-"), FilesDigest: fields["files"]}
+	last := Keep{Tail: r.Progress}
+	var err error
+	if body, err = p.Stdout.read(fields["stdout"], body, last); err != nil {
+		return nil, fmt.Errorf("reading stdout: %w", err)
+	}
+	if _, err = p.Stderr.read(fields["stderr"], body, last); err != nil {
+		return nil, fmt.Errorf("reading stderr: %w", err)
+	}
+	for _, s := range []*Stream{&p.Stdout, &p.Stderr} {
+		if !s.Truncated {
+			s.Head, s.Tail, s.SHA256 = nil, s.Head, ""
+		}
+	}
+	return &p, nil
 }
 
 func hundredths(n int64) time.Duration {

@@ -6,8 +6,8 @@
 // Package system_test holds what a user of the operator sees: the manager's own program, a real control plane, real sandboxes.
 //
 // apply_test.go has what the API server refuses, provider_test.go and sandbox_test.go the objects of these names, program_test.go,
-// ending_test.go and streams_test.go SandboxExecs: what they run, how they end, what is kept of their output. writes_test.go
-// counts what the manager writes, latency_test.go takes the time, and secrets_test.go looks for Secrets where none may be.
+// ending_test.go and streams_test.go SandboxExecs: what they run, how they end, what is kept of their output. secrets_test.go
+// looks for Secrets where none may be. What is measured and counted is in budgets.
 package system_test
 
 import (

@@ -3,7 +3,7 @@
 
 //go:build linux
 
-package system_test
+package budgets_test
 
 import (
 	"context"
@@ -60,8 +60,7 @@ var _ = Describe("The manager's writes to the API server", func() {
 		expectWrites(start, 1)
 	})
 
-	// On a machine that is busy with other tests, a short command may take longer than is waited for its end.
-	It("are 2 for a short SandboxExec, 4 for a longer one, and none when both are over", FlakeAttempts(3), func(ctx context.Context) {
+	It("are 2 for a short SandboxExec, 4 for a longer one, and none when both are over", func(ctx context.Context) {
 		room.Ready(ctx, room.Sandbox("box"))
 		start := bed.Proxy.Now()
 		room.Run(ctx, room.Exec("short", "box").Command("true"))
