@@ -46,6 +46,7 @@ var rules = []struct {
 	{"internal/controller/...", []string{
 		"internal/provider/...", "internal/execution/...", "internal/inventory/...", "internal/backends", "api/...",
 	}},
+	{"internal/manager", []string{"internal/controller", "internal/provider/...", "internal/backends", "api/..."}},
 	{"cmd/kubectl-sandbox/...", []string{"api/...", "pkg/client/..."}},
 	{"cmd/...", []string{"..."}},
 	{"pkg/client/...", []string{"api/..."}},
