@@ -44,6 +44,9 @@ type sandboxPass struct {
 	sandbox, before *v1alpha1.Sandbox
 	journal         *journal
 	now             time.Time
+	// contested is how long a remote of an earlier attempt may still appear at the journal's provider, which then refuses a
+	// second one of its name; another provider would not.
+	contested time.Duration
 }
 
 func (s *shared) setupSandbox(mgr ctrl.Manager) error {
