@@ -46,6 +46,7 @@ type settings struct {
 	metricsAddress, probeAddress string
 	secureMetrics                bool
 	leaderElect                  bool
+	lease                        leaseTimes
 	installation, namespace      string
 	backends                     string
 	workers                      int
@@ -53,6 +54,18 @@ type settings struct {
 	compactAfter                 time.Duration
 	printVersion                 bool
 	zap                          zap.Options
+}
+
+// leaseTimes are those of leader election, named as in other programs of Kubernetes.
+type leaseTimes struct{ duration, renewDeadline, retryPeriod time.Duration }
+
+func (t *leaseTimes) flags(f *flag.FlagSet) {
+	f.DurationVar(&t.duration, "leader-elect-lease-duration", 15*time.Second,
+		"How long after its last sign of life a leader may be replaced.")
+	f.DurationVar(&t.renewDeadline, "leader-elect-renew-deadline", 10*time.Second,
+		"How long a leader tries to renew its lease before it ends. Less than the lease's duration.")
+	f.DurationVar(&t.retryPeriod, "leader-elect-retry-period", 2*time.Second,
+		"How often a lease is renewed, or asked for. Less than the renew deadline.")
 }
 
 func main() {
@@ -77,6 +90,7 @@ func flags(registry *backends.Registry) *settings {
 	f.BoolVar(&s.secureMetrics, "metrics-secure", true, "Serve metrics over HTTPS, to those who may read /metrics only.")
 	f.StringVar(&s.probeAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz; 0 = none.")
 	f.BoolVar(&s.leaderElect, "leader-elect", false, "Elect a leader, so that only one of several replicas is active.")
+	s.lease.flags(f)
 	f.StringVar(&s.installation, "installation-id", "",
 		"ID in the mark of every sandbox. Default: the UID of the namespace kube-system. A cluster that was restored or "+
 			"cloned elsewhere must set another.")
@@ -162,6 +176,9 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 		LeaderElectionID:              "manager.sandboxes.run",
 		LeaderElectionNamespace:       s.namespace,
 		LeaderElectionReleaseOnCancel: true,
+		LeaseDuration:                 &s.lease.duration,
+		RenewDeadline:                 &s.lease.renewDeadline,
+		RetryPeriod:                   &s.lease.retryPeriod,
 		Cache:                         cache.Options{DefaultTransform: controller.StripFinished},
 		Client: client.Options{Cache: &client.CacheOptions{
 			// Secrets and ConfigMaps are read when they are used, and kept nowhere.

@@ -75,6 +75,9 @@ func (p *execPass) startDeadlineExceeded() ending {
 		p.startDeadline().Sub(p.exec.CreationTimestamp.Time))
 	if ready := meta.FindStatusCondition(p.exec.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
 		message += ": " + ready.Message
+	} else if !p.sandboxReady() {
+		// It was not said before: a sandbox of one run is given a moment without a word.
+		message += ": " + p.waitingFor()
 	}
 	return ending{outcome: v1alpha1.OutcomeStartFailed, reason: v1alpha1.ReasonStartDeadlineExceeded, message: message}
 }

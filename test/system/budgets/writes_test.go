@@ -14,7 +14,9 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 	"github.com/sandbox-operator/sandbox-operator/test/apiproxy"
+	"github.com/sandbox-operator/sandbox-operator/test/builders"
 	"github.com/sandbox-operator/sandbox-operator/test/system/testbed"
 )
 
@@ -58,6 +60,14 @@ var _ = Describe("The manager's writes to the API server", func() {
 		room.Delete(ctx, sandbox)
 		room.EventuallyGone(ctx, sandbox)
 		expectWrites(start, 1)
+	})
+
+	It("are 7 for a SandboxExec with a sandbox of its own, its sandbox's among them", func(ctx context.Context) {
+		start := bed.Proxy.Now()
+		run := room.Run(ctx, builders.MakeOneShot(room.Namespace, "run", room.Sandbox("run")).Command("true"))
+		Expect(run.Status.Outcome).To(Equal(v1alpha1.OutcomeSucceeded), testbed.StateOf(run))
+		room.EventuallyRemotes(ctx, room.Namespace, 1)
+		expectWrites(start, 7)
 	})
 
 	It("are 2 for a short SandboxExec, 4 for a longer one, and none when both are over", func(ctx context.Context) {
