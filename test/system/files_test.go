@@ -313,3 +313,16 @@ var _ = Describe("The files of a SandboxExec", func() {
 		Expect(outputOf(run, "/workspace/passwd").Content).To(Equal(room.Output(ctx, "check", "box", "cat /etc/passwd")))
 	})
 })
+
+var _ = Describe("The spool of a SandboxExec", func() {
+	It("is emptied by the runs after it, and its fence stays", func(ctx context.Context) {
+		room := bed.NewRoom(ctx)
+		box := room.Ready(ctx, room.Sandbox("box"))
+		first := room.Run(ctx, room.Exec("first", "box").Shell("seq 100000"))
+		second := room.Run(ctx, room.Exec("second", "box").Shell("seq 100000"))
+		room.Run(ctx, room.Exec("third", "box").Command("true"))
+		for _, run := range []*v1alpha1.SandboxExec{first, second} {
+			Expect(bed.RunIn(ctx, box.Status.SandboxID, fmt.Sprintf("ls -a /run/sandboxes.run/%s-1", run.UID))).To(Equal(".\n..\n"))
+		}
+	})
+})
