@@ -183,7 +183,7 @@ func (p *execPass) storeObject(ctx context.Context, s *stored) (*storeProblem, e
 	if err := controllerutil.SetControllerReference(p.exec, object, p.client.Scheme()); err != nil {
 		return nil, fmt.Errorf("owning %s: %w", s.name, err)
 	}
-	err := p.client.Create(ctx, object)
+	err := p.direct.Create(ctx, object)
 	switch {
 	case apierrors.IsAlreadyExists(err):
 		return p.storedEarlier(ctx, s)
