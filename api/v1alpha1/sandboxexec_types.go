@@ -285,13 +285,13 @@ type ExecRetry struct {
 	// +kubebuilder:validation:Maximum=10
 	Limit int32 `json:"limit,omitempty"`
 
-	// on are the outcomes after which it is run again. After StartFailed it certainly had not run; after Failed, TimedOut
-	// and SandboxLost it had, or may have; after Unknown nobody knows: name those only where running twice does no harm.
+	// outcomes are those after which it is run again. After StartFailed it certainly had not run; after Failed and TimedOut it
+	// had; after SandboxLost and Unknown it may have: name those only where running twice does no harm.
 	// +required
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=5
-	On []RetriedOutcome `json:"on,omitempty"`
+	Outcomes []RetriedOutcome `json:"outcomes,omitempty"`
 
 	// backoffSeconds is the wait before the second attempt; it doubles with each further one, up to ten minutes. Without it,
 	// 10.

@@ -24,7 +24,7 @@ const (
 // isRetried says that an attempt which ends so is followed by another.
 func (p *execPass) isRetried(outcome v1alpha1.ExecOutcome) bool {
 	retry := p.exec.Spec.Retry
-	return retry != nil && attemptOf(p.exec) <= retry.Limit && slices.Contains(retry.On, v1alpha1.RetriedOutcome(outcome)) &&
+	return retry != nil && attemptOf(p.exec) <= retry.Limit && slices.Contains(retry.Outcomes, v1alpha1.RetriedOutcome(outcome)) &&
 		p.exec.Spec.DesiredState != v1alpha1.ExecCancelled && p.exec.DeletionTimestamp == nil
 }
 
