@@ -91,7 +91,8 @@ func flags(registry *backends.Registry) *settings {
 	f.DurationVar(&s.deletionDeadline, "deletion-deadline", controller.DefaultDeletionDeadline,
 		"How long a sandbox that can't be destroyed at its provider keeps its object.")
 	f.DurationVar(&s.compactAfter, "compact-after", controller.DefaultCompactAfter,
-		"How long after its end a SandboxExec keeps its output in status; outcome, exit code, counts and digests stay. Negative = for ever.")
+		"How long after its end a SandboxExec keeps its output in status; outcome, exit code, counts and digests stay. "+
+			"Negative = for ever.")
 	f.BoolVar(&s.printVersion, "version", false, "Print the version and end.")
 	registry.AddFlags(f)
 	s.zap.BindFlags(f)
