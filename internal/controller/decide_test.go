@@ -122,7 +122,7 @@ func TestDecideExec(t *testing.T) {
 			with(oneShot, func(f *execFacts) { f.leftover = true }), execDiscard,
 		},
 		"the finalizer of an attempt that is over goes first": {with(ready, func(f *execFacts) { f.seen = true }), execLetGo},
-		"the next attempt waits": {with(ready, func(f *execFacts) { f.startAt = noon.Add(time.Second) }), execBackOff},
+		"the next attempt waits":                              {with(ready, func(f *execFacts) { f.startAt = noon.Add(time.Second) }), execBackOff},
 		"one that waits for the next attempt is cancelled": {
 			with(ready, func(f *execFacts) { f.startAt, f.cancelled = noon.Add(time.Second), true }), execNeverStarted,
 		},

@@ -108,6 +108,9 @@ func outputOf(spec *v1alpha1.ExecOutput, found execution.Collected, limit int64)
 		o.take(found.Content)
 	case execution.FoundDirectory:
 		status.State, status.Mode = v1alpha1.OutputListed, octal(found.Info.Mode)
+		if spec.To != nil {
+			status.Message = "It is a directory: only its listing is kept, here; to have its files, name them, or an archive of them"
+		}
 		status.EntryCount = new(int32(min(len(found.Entries), 1<<30))) //nolint:gosec // bounded
 		for _, entry := range found.Entries[:min(len(found.Entries), mostEntries)] {
 			status.Entries = append(status.Entries, entryOf(entry))

@@ -42,10 +42,9 @@ func (p *execPass) fold(e ending) {
 	status, retry := &p.exec.Status, p.exec.Spec.Retry
 	attempt := v1alpha1.AttemptStatus{
 		Attempt: attemptOf(p.exec), Outcome: e.outcome, Reason: e.reason, StartTime: status.StartTime,
-		CompletionTime: new(metav1.NewTime(p.now)), SandboxID: status.SandboxID, Incarnation: status.Incarnation,
+		CompletionTime: new(metav1.NewTime(e.completedAt(p.clock.Now(), status.StartTime))), SandboxID: status.SandboxID, Incarnation: status.Incarnation,
 	}
 	if e.end != nil {
-		attempt.CompletionTime = new(metav1.NewTime(p.now.Add(-e.end.Ago)))
 		attempt.ExitCode = new(int32(e.end.ExitCode))
 		attempt.DurationMilliseconds = new(e.end.Duration.Milliseconds())
 	}
