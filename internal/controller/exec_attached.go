@@ -33,7 +33,8 @@ type attachedCalls struct {
 	calls  map[types.NamespacedName]*attachedCall
 	events chan event.GenericEvent
 	group  sync.WaitGroup
-	closed bool
+	// stopped is closed with the manager's end: nobody receives events any more.
+	stopped chan struct{}
 }
 
 // attachedCall is one of them. What follows done may be read once that is closed.
@@ -48,14 +49,16 @@ type attachedCall struct {
 }
 
 func newAttachedCalls() *attachedCalls {
-	return &attachedCalls{calls: map[types.NamespacedName]*attachedCall{}, events: make(chan event.GenericEvent, mostAttached)}
+	return &attachedCalls{
+		calls: map[types.NamespacedName]*attachedCall{}, events: make(chan event.GenericEvent, mostAttached), stopped: make(chan struct{}),
+	}
 }
 
 // Start waits for the end of the manager, and then ends all calls. It implements manager.Runnable.
 func (a *attachedCalls) Start(ctx context.Context) error {
 	<-ctx.Done()
 	a.mutex.Lock()
-	a.closed = true
+	close(a.stopped)
 	for _, call := range a.calls {
 		call.cancel()
 	}
@@ -82,8 +85,10 @@ func (a *attachedCalls) run(exec *v1alpha1.SandboxExec, secrets givenSecrets, do
 	call := &attachedCall{uid: exec.UID, cancel: cancel, done: make(chan struct{}), secrets: secrets}
 	a.mutex.Lock()
 	defer a.mutex.Unlock()
-	if a.closed {
+	select {
+	case <-a.stopped:
 		cancel()
+	default:
 	}
 	a.calls[key] = call
 	a.group.Go(func() {
@@ -92,7 +97,7 @@ func (a *attachedCalls) run(exec *v1alpha1.SandboxExec, secrets givenSecrets, do
 		close(call.done)
 		select {
 		case a.events <- event.GenericEvent{Object: exec}:
-		case <-ctx.Done():
+		case <-a.stopped:
 		}
 	})
 }

@@ -6,6 +6,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -278,7 +279,8 @@ func (p *execPass) recordGeneration(ctx context.Context) (ctrl.Result, error) {
 	return p.do(ctx, decideExec(p.facts()))
 }
 
-// runsIn maps a Sandbox to the runs in it that are not finished.
+// runsIn maps a Sandbox to the runs in it that are not finished, and to the one that it was made for: a leader that was deposed
+// may have made it when that was finished.
 func (r *execReconciler) runsIn(ctx context.Context, sandbox client.Object) []reconcile.Request {
 	var execs v1alpha1.SandboxExecList
 	err := r.client.List(ctx, &execs, client.InNamespace(sandbox.GetNamespace()), client.MatchingFields{bySandbox: sandbox.GetName()})
@@ -289,6 +291,12 @@ func (r *execReconciler) runsIn(ctx context.Context, sandbox client.Object) []re
 	requests := make([]reconcile.Request, 0, len(execs.Items))
 	for i := range execs.Items {
 		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&execs.Items[i])})
+	}
+	if owner := metav1.GetControllerOf(sandbox); owner != nil && owner.Kind == "SandboxExec" {
+		key := types.NamespacedName{Namespace: sandbox.GetNamespace(), Name: owner.Name}
+		if request := (reconcile.Request{NamespacedName: key}); !slices.Contains(requests, request) {
+			requests = append(requests, request)
+		}
 	}
 	return requests
 }

@@ -130,6 +130,10 @@ func outputOf(spec *v1alpha1.ExecOutput, found execution.Collected, limit int64)
 
 // take takes the content over, with its size and digest.
 func (o *output) take(content []byte) {
+	if content == nil {
+		// An empty file is a file; nil means that there is none.
+		content = []byte{}
+	}
 	sum := sha256.Sum256(content)
 	o.content = content
 	o.status.Bytes, o.status.SHA256 = new(int64(len(content))), hex.EncodeToString(sum[:])

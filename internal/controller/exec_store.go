@@ -183,8 +183,7 @@ func (p *execPass) storeObject(ctx context.Context, s *stored) (*storeProblem, e
 	if err := controllerutil.SetControllerReference(p.exec, object, p.client.Scheme()); err != nil {
 		return nil, fmt.Errorf("owning %s: %w", s.name, err)
 	}
-	// To read it back from a cache, all of its kind in the cluster would have to be in one.
-	err := p.client.Create(ctx, object, client.DisableReadYourWritesConsistency)
+	err := p.direct.Create(ctx, object)
 	switch {
 	case apierrors.IsAlreadyExists(err):
 		return p.storedEarlier(ctx, s)

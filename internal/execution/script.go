@@ -194,7 +194,12 @@ func (s *scriptWriter) content(file string, content []byte, otherwise string) {
 	s.lines.WriteString("{ { :")
 	for part := range slices.Chunk(content, chunk) {
 		s.lines.WriteString(" &&\nprintf '")
-		for _, c := range part {
+		for i, c := range part {
+			if i == 0 && c == '-' {
+				// To some shells the format would be an option.
+				s.lines.WriteString(`\055`)
+				continue
+			}
 			writeFormat(&s.lines, c)
 		}
 		s.lines.WriteByte('\'')
