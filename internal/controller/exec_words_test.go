@@ -52,7 +52,8 @@ var _ = Describe("The status of a SandboxExec", func() {
 		eventually(ctx, exec, v1alpha1.ConditionReady, "False/WaitingForRetry")
 		exec.Spec.DesiredState = v1alpha1.ExecCancelled
 		Expect(k8s.Update(ctx, exec)).To(Succeed())
-		eventually(ctx, exec, v1alpha1.ConditionFailed, "True/Cancelled: The command was cancelled before attempt 2 started; attempt 1 ended Failed")
+		eventually(ctx, exec, v1alpha1.ConditionFailed,
+			"True/Cancelled: The command was cancelled before attempt 2 started; attempt 1 ended Failed")
 	})
 
 	It("tells where the whole of a long stream is", func(ctx SpecContext) {
