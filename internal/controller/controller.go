@@ -61,9 +61,7 @@ type shared struct {
 	// client reads from the cache, which has seen this process's own writes, and writes.
 	client client.Client
 	// live reads from the API server.
-	live client.Reader
-	// direct writes objects of kinds that no informer caches: to wait for its own writes, client would make one.
-	direct   client.Client
+	live     client.Reader
 	recorder events.EventRecorder
 	clock    clock.Clock
 	finder   provider.Finder
@@ -76,14 +74,7 @@ type shared struct {
 // (client.CacheOptions.EnableReadYourWritesConsistency).
 func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	options.setDefaults()
-	direct, err := client.New(mgr.GetConfig(), client.Options{
-		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
-	})
-	if err != nil {
-		return fmt.Errorf("making a client without a cache: %w", err)
-	}
 	s := &shared{
-		direct:   direct,
 		client:   mgr.GetClient(),
 		live:     mgr.GetAPIReader(),
 		recorder: mgr.GetEventRecorder("sandbox-operator"),

@@ -253,6 +253,10 @@ func (p *execPass) do(ctx context.Context, action execAction) (ctrl.Result, erro
 
 // record writes the status where it changed.
 func (p *execPass) record(ctx context.Context) error {
+	if p.exec.Status.SandboxName == "" {
+		// Whoever looks at a run that waits, or never starts, wants to know what for.
+		p.exec.Status.SandboxName = sandboxNameOf(p.exec, attemptOf(p.exec))
+	}
 	p.exec.Status.ObservedGeneration = observeGeneration(p.exec.Status.Conditions, p.exec.Generation)
 	return writeStatus(ctx, p.client, &p.before, p.exec, !equality.Semantic.DeepEqual(&p.before.Status, &p.exec.Status))
 }

@@ -46,14 +46,14 @@ type output struct {
 
 // endWithOutputs collects what is wanted of the sandbox after the command's end, stores it, and records how the run ended.
 func (p *execPass) endWithOutputs(ctx context.Context, run *execution.Run, e ending) (ctrl.Result, error) {
-	if p.isRetried(e.outcome) {
+	if p.isRetried(e) {
 		return p.end(ctx, run, e)
 	}
 	outputs, err := p.collect(ctx, &e)
 	if err != nil {
 		return retryLater(err)
 	}
-	if requireOutputs(&e, outputs); p.isRetried(e.outcome) {
+	if requireOutputs(&e, outputs); p.isRetried(e) {
 		return p.end(ctx, run, e)
 	}
 	if err := p.store(ctx, &e, outputs); err != nil {
@@ -108,6 +108,9 @@ func outputOf(spec *v1alpha1.ExecOutput, found execution.Collected, limit int64)
 		o.take(found.Content)
 	case execution.FoundDirectory:
 		status.State, status.Mode = v1alpha1.OutputListed, octal(found.Info.Mode)
+		if spec.To != nil {
+			status.Message = "It is a directory: only its listing is kept, here; to have its files, name them, or an archive of them"
+		}
 		status.EntryCount = new(int32(min(len(found.Entries), 1<<30)))
 		for _, entry := range found.Entries[:min(len(found.Entries), mostEntries)] {
 			status.Entries = append(status.Entries, entryOf(entry))

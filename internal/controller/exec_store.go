@@ -183,7 +183,8 @@ func (p *execPass) storeObject(ctx context.Context, s *stored) (*storeProblem, e
 	if err := controllerutil.SetControllerReference(p.exec, object, p.client.Scheme()); err != nil {
 		return nil, fmt.Errorf("owning %s: %w", s.name, err)
 	}
-	err := p.direct.Create(ctx, object)
+	// To wait for its own writes, the client would make an informer of the kind: nothing caches Secrets and ConfigMaps.
+	err := p.client.Create(ctx, object, client.DisableReadYourWritesConsistency)
 	switch {
 	case apierrors.IsAlreadyExists(err):
 		return p.storedEarlier(ctx, s)

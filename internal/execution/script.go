@@ -105,6 +105,7 @@ func (p Program) writeProgram(s *scriptWriter) {
 		programs = append(programs, program)
 		condition := "command -v " + backends.Quote(program) + " >/dev/null 2>&1"
 		if len(interpreter.Check) > 0 {
+			programs[len(programs)-1] = strings.Join(interpreter.Argv, " ")
 			condition += " &&" + words(interpreter.Check) + " </dev/null >/dev/null 2>&1"
 		}
 		if interpreter.Builds {
@@ -116,7 +117,7 @@ func (p Program) writeProgram(s *scriptWriter) {
 		s.linef("if %s; then exec%s %s%s; fi", condition, words(interpreter.Argv), file, words(p.Code.Arguments))
 	}
 	s.linef("refuse InterpreterMissing %s", backends.Quote(fmt.Sprintf(
-		"the sandbox has none of the programs that run this language (looked for %s on its PATH)", strings.Join(programs, ", "))))
+		"the sandbox has none of the programs that run this code (looked for %s on its PATH)", strings.Join(programs, ", "))))
 }
 
 // words are arguments as a shell reads them, each after a space.
