@@ -122,13 +122,19 @@ func TestDecideExec(t *testing.T) {
 			with(oneShot, func(f *execFacts) { f.leftover = true }), execDiscard,
 		},
 		"the finalizer of an attempt that is over goes first": {with(ready, func(f *execFacts) { f.seen = true }), execLetGo},
-		"the next attempt waits": {with(ready, func(f *execFacts) { f.startAt = noon.Add(time.Second) }), execBackOff},
+		"the next attempt waits": {
+			with(ready, func(f *execFacts) { f.startAt = noon.Add(time.Second) }), execBackOff,
+		},
 		"one that waits for the next attempt is cancelled": {
 			with(ready, func(f *execFacts) { f.startAt, f.cancelled = noon.Add(time.Second), true }), execNeverStarted,
 		},
-		"a run within one call is asked for its end":    {with(started, func(f *execFacts) { f.attached = true }), execTake},
-		"a run within one call is never started again":  {with(started, func(f *execFacts) { f.attached, f.now = true, noon.Add(time.Hour) }), execTake},
-		"a run within one call of another sandbox ends": {with(started, func(f *execFacts) { f.attached, f.sameSandbox = true, false }), execTake},
+		"a run within one call is asked for its end": {with(started, func(f *execFacts) { f.attached = true }), execTake},
+		"a run within one call is never started again": {
+			with(started, func(f *execFacts) { f.attached, f.now = true, noon.Add(time.Hour) }), execTake,
+		},
+		"a run within one call of another sandbox ends": {
+			with(started, func(f *execFacts) { f.attached, f.sameSandbox = true, false }), execTake,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := decideExec(c.facts); got != c.want {

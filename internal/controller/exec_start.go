@@ -102,8 +102,8 @@ func (p *execPass) refusal(ctx context.Context, door *provider.Door, program exe
 		return refused(v1alpha1.ReasonInvalid, err.Error()), nil
 	}
 	if registration := door.Registration(); isNative(p.exec) && !slices.Contains(registration.Capabilities, backends.CapabilityCode) {
-		return refused(v1alpha1.ReasonUnsupported, fmt.Sprintf("backend %s has no interpreter of its own; leave out code.engine to run the "+
-			"code with a program of the sandbox", registration.Name)), nil
+		return refused(v1alpha1.ReasonUnsupported, fmt.Sprintf("backend %s has no interpreter of its own; leave out code.engine to "+
+			"run the code with a program of the sandbox", registration.Name)), nil
 	}
 	taken, err := p.takenDestination(ctx)
 	if err != nil || taken == "" {

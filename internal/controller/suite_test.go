@@ -57,6 +57,7 @@ var (
 		"imageless": memory.NewProvider(memory.Options{
 			UniqueNames: true, Capabilities: []backends.Capability{backends.CapabilityTemplate},
 		}),
+		"shellless": memory.NewProvider(memory.Options{UniqueNames: true, RunCommandFunc: runShellless}),
 	}
 	stopManager func()
 )
