@@ -11,6 +11,7 @@ import (
 // immutable: another run is another SandboxExec.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.command) != has(self.code)",message="set exactly one of command (a program with its arguments) and code (a language with its source)"
+// +kubebuilder:validation:XValidation:rule="!has(self.stdin) || !has(self.code) || !has(self.code.engine) || self.code.engine != 'Native'",message="engine Native gives the code no standard input: bring it as a file in inputs"
 // +kubebuilder:validation:XValidation:rule="has(self.sandboxRef) != has(self.sandbox)",message="set exactly one of sandboxRef (a Sandbox that there is) and sandbox (one that is made for this run and destroyed with its end)"
 // +kubebuilder:validation:XValidation:rule="has(self.sandboxRef) == has(oldSelf.sandboxRef) && (!has(self.sandboxRef) || self.sandboxRef == oldSelf.sandboxRef)",message="sandboxRef is immutable: create another SandboxExec to run in another Sandbox"
 // +kubebuilder:validation:XValidation:rule="has(self.sandbox) == has(oldSelf.sandbox)",message="sandbox is immutable: create another SandboxExec to run in another Sandbox"
