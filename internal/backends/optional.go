@@ -124,3 +124,28 @@ type RichResult struct {
 	// Data are the bytes.
 	Data []byte
 }
+
+// Wants returns the capabilities without which a remote can't be made as requested. A backend that lacks one of them answers
+// Unsupported, and makes nothing.
+func Wants(request CreateRequest) []Capability {
+	var wanted []Capability
+	for _, need := range []struct {
+		capability Capability
+		wanted     bool
+	}{
+		{CapabilityImage, request.Source.Image != ""},
+		{CapabilityTemplate, request.Source.Template != ""},
+		{CapabilitySnapshot, request.Source.Snapshot != ""},
+		{CapabilityResources, request.Resources.MilliCPU != 0 || request.Resources.MemoryBytes != 0 || request.Resources.DiskBytes != 0},
+		{CapabilityGPU, request.Resources.GPUs != 0 || request.Resources.GPUModel != ""},
+		{CapabilityUser, request.User != ""},
+		{CapabilityNetwork, request.Network.Policy != ""},
+		{CapabilityEndpoints, len(request.Ports) > 0},
+		{CapabilityLifetime, request.Lifetime != 0},
+	} {
+		if need.wanted {
+			wanted = append(wanted, need.capability)
+		}
+	}
+	return wanted
+}

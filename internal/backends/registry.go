@@ -79,7 +79,7 @@ const (
 	CapabilityGPU Capability = "GPU"
 	// CapabilityUser: user works.
 	CapabilityUser Capability = "User"
-	// CapabilityNetwork: network works.
+	// CapabilityNetwork: network works. A policy that the backend knows but does not have is Unsupported at Create.
 	CapabilityNetwork Capability = "Network"
 	// CapabilityLifetime: the provider ends remotes by itself, and the backend is a LifetimeSetter.
 	CapabilityLifetime Capability = "Lifetime"

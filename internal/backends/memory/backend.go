@@ -41,21 +41,27 @@ func (p *Provider) backend(name string, config backends.Config) (backends.Backen
 	case options.UniqueNames && native:
 		return struct {
 			*connection
+			abilities
 			names
 			files
-		}{c, names{c}, files{c}}, nil
+		}{c, abilities{c}, names{c}, files{c}}, nil
 	case options.UniqueNames:
 		return struct {
 			*connection
+			abilities
 			names
-		}{c, names{c}}, nil
+		}{c, abilities{c}, names{c}}, nil
 	case native:
 		return struct {
 			*connection
+			abilities
 			files
-		}{c, files{c}}, nil
+		}{c, abilities{c}, files{c}}, nil
 	}
-	return c, nil
+	return struct {
+		*connection
+		abilities
+	}{c, abilities{c}}, nil
 }
 
 // errorf makes an error of this backend.
@@ -90,7 +96,10 @@ func (c *connection) create(request backends.CreateRequest) (backends.Remote, er
 	if p.options.CreateDelay > 0 && !p.options.HoldCreating {
 		r.runsAt = r.createdAt.Add(p.options.CreateDelay)
 	}
-	p.remotes[r.id] = r
+	if options := p.options; options.has(backends.CapabilityLifetime) {
+		r.expiresAt = options.end(request.Lifetime)
+	}
+	p.remotes[r.id], p.requests[r.id] = r, request
 	return r.describe(), nil
 }
 
@@ -98,18 +107,21 @@ func (c *connection) create(request backends.CreateRequest) (backends.Remote, er
 func (c *connection) checkRequest(request backends.CreateRequest) error {
 	const operation = OperationCreate
 	options := c.provider.options
-	lacks := func(capability backends.Capability) bool { return !slices.Contains(options.capabilities(), capability) }
-	switch {
-	case request.Source.Image != "" && request.Source.Template != "":
-		return c.errorf(backends.Invalid, operation, "a source is an image or a template, not both")
-	case request.Source.Image != "" && lacks(backends.CapabilityImage):
-		return c.errorf(backends.Unsupported, operation, "this backend has no images")
-	case request.Source.Template != "" && lacks(backends.CapabilityTemplate):
-		return c.errorf(backends.Unsupported, operation, "this backend has no templates")
-	case request.Resources != (backends.Resources{}) && lacks(backends.CapabilityResources):
-		return c.errorf(backends.Unsupported, operation, "this backend can't limit resources")
-	case request.WorkingDir != "" && !path.IsAbs(request.WorkingDir):
+	for _, capability := range backends.Wants(request) {
+		if !options.has(capability) {
+			return c.errorf(backends.Unsupported, operation, "this backend lacks the capability %s", capability)
+		}
+	}
+	sources := slices.DeleteFunc([]string{request.Source.Image, request.Source.Template, request.Source.Snapshot},
+		func(name string) bool { return name == "" })
+	if len(sources) > 1 {
+		return c.errorf(backends.Invalid, operation, "a source is an image, a template or a snapshot, not several")
+	}
+	if request.WorkingDir != "" && !path.IsAbs(request.WorkingDir) {
 		return c.errorf(backends.Invalid, operation, "the working directory is not absolute")
+	}
+	if err := c.checkLifetime(operation, request.Lifetime); err != nil {
+		return err
 	}
 	return c.checkAccount(request.Name)
 }
@@ -134,7 +146,7 @@ func (c *connection) checkAccount(name string) error {
 // resolved returns what a real provider would say that it made of a source.
 func resolved(source backends.Source) string {
 	if source.Image == "" {
-		return source.Template
+		return firstOf(source.Template, source.Snapshot)
 	}
 	return fmt.Sprintf("%s@sha256:%x", source.Image, sha256.Sum256([]byte(source.Image)))
 }
@@ -145,6 +157,9 @@ func (c *connection) Get(ctx context.Context, id string) (found backends.Remote,
 		c.provider.mu.Lock()
 		defer c.provider.mu.Unlock()
 		r, err := c.find(OperationGet, id)
+		if err == nil && r.hidden {
+			return c.absent(OperationGet)
+		}
 		if err == nil {
 			found = r.describe()
 		}
@@ -159,7 +174,11 @@ func (c *connection) find(operation, id string) (*remote, error) {
 	if r, ok := c.provider.remotes[id]; ok {
 		return r, nil
 	}
-	return nil, c.errorf(backends.NotFound, operation, "there is no such sandbox")
+	return nil, c.absent(operation)
+}
+
+func (c *connection) absent(operation string) error {
+	return c.errorf(backends.NotFound, operation, "there is no such sandbox")
 }
 
 // running returns the remote of this ID, if it runs. It takes the mutex.
@@ -194,7 +213,7 @@ func (p *Provider) visible(matches func(backends.Remote) bool) []backends.Remote
 	since := p.options.Clock.Now().Add(-p.options.ListLag)
 	var found []backends.Remote
 	for _, r := range p.remotes {
-		if described := r.describe(); !r.createdAt.After(since) && matches(described) {
+		if described := r.describe(); !r.hidden && !r.createdAt.After(since) && matches(described) {
 			found = append(found, described)
 		}
 	}

@@ -304,13 +304,37 @@ func (c *commands) kill() {
 	if !c.used {
 		return
 	}
-	// Only sessions of commands that still run: the number of another may by now belong to somebody else.
-	var sessions []int
 	for started := range c.running {
 		started.abandoned.Store(true)
+	}
+	killProcesses(c.marker, c.dir, c.sessions()...)
+}
+
+// freeze has all processes of the remote stand still. Its commands go on counting towards their deadlines.
+func (c *commands) freeze() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.used {
+		stopProcesses(c.marker, c.dir, c.sessions()...)
+	}
+}
+
+// thaw has them go on.
+func (c *commands) thaw() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.used {
+		signalOnce(syscall.SIGCONT, "ZX", c.marker, c.dir, c.sessions())
+	}
+}
+
+// sessions returns those of commands that still run: the number of another may by now belong to somebody else. The mutex is held.
+func (c *commands) sessions() []int {
+	var sessions []int
+	for started := range c.running {
 		sessions = append(sessions, started.cmd.Process.Pid)
 	}
-	killProcesses(c.marker, c.dir, sessions...)
+	return sessions
 }
 
 // close kills all processes of the remote, for good, and waits for what belongs to them.

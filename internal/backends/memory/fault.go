@@ -27,6 +27,13 @@ const (
 	OperationReadDir    = "read directory"
 	OperationStat       = "stat"
 	OperationRemove     = "remove"
+
+	OperationSetLifetime = "set lifetime"
+	OperationPause       = "pause"
+	OperationResume      = "resume"
+	OperationEndpoint    = "endpoint"
+	OperationSetLabels   = "set labels"
+	OperationRunCode     = "run code"
 )
 
 // Call is one call of a backend, as a fault sees it. Of the fields after Operation, those are set that the operation has.
@@ -37,6 +44,10 @@ type Call struct {
 	Request   *backends.CreateRequest
 	Filter    *backends.Filter
 	Command   *backends.Command
+	Code      *backends.SourceCode
+	Port      *backends.Port
+	Labels    map[string]string
+	Lifetime  time.Duration
 }
 
 // Fault is trouble that the provider makes. Each call meets at most one fault: the first that matches. A call first waits for

@@ -8,8 +8,9 @@
 // [Options.RunCommandFunc]. There is no isolation whatever: a command can do all that the test can. The package is therefore
 // for tests only and is never registered in internal/backends/all. It needs Linux's /proc to find processes again.
 //
-// memory.go holds the provider and its controls, backend.go the contract, fault.go injected trouble and call counts,
-// command.go and process.go the commands, files.go the native file operations.
+// memory.go holds the provider and its controls, backend.go the contract, abilities.go the optional abilities, code.go the
+// running of code, fault.go injected trouble and call counts, command.go and process.go the commands, files.go the native
+// file operations.
 package memory
 
 import (
@@ -43,8 +44,14 @@ type Options struct {
 	UniqueNames bool
 	// WithoutFiles leaves file operations to RunCommand.
 	WithoutFiles bool
-	// Capabilities of the registration; nil = all. None is enforced but refused when missing.
+	// Capabilities of the registration; nil = all. What is missing is refused with Unsupported, by Create and by the optional
+	// operations. Images, templates, snapshots, resources, users, networks and ports are recorded (Provider.Request tells), and
+	// nothing else comes of them; lifetimes, pauses, labels and code are real.
 	Capabilities []backends.Capability
+	// LeastLifetime and MostLifetime bound lifetimes; 0 = no bound. A lifetime of 0 means MostLifetime.
+	LeastLifetime, MostLifetime time.Duration
+	// EndpointToken is what the header EndpointHeader of each endpoint has; empty = endpoints need no header.
+	EndpointToken string
 	// CreateDelay makes Create return a remote in state Creating, which runs after this time of the clock.
 	CreateDelay time.Duration
 	// HoldCreating keeps new remotes in state Creating until SetState says otherwise.
@@ -72,6 +79,10 @@ type Provider struct {
 	remotes map[string]*remote
 	faults  []*fault
 	counts  map[string]int
+	// requests are those of all remotes that Create made, also of those that are gone.
+	requests map[string]backends.CreateRequest
+	// languages are what SetCode put in place.
+	languages map[string]CodeFunc
 	// dir is made with the first remote that needs one.
 	dir string
 }
@@ -86,6 +97,10 @@ type remote struct {
 	createdAt            time.Time
 	// runsAt and goneAt are when the state changes by itself; zero = never.
 	runsAt, goneAt time.Time
+	// expiresAt is when the remote vanishes unless SetLifetime says otherwise; zero = never.
+	expiresAt time.Time
+	// hidden remotes exist, but the provider's answers deny it.
+	hidden bool
 	// dir is the remote's directory on this machine; empty where commands are simulated.
 	dir      string
 	commands *commands
@@ -96,7 +111,10 @@ func NewProvider(options Options) *Provider {
 	if options.Clock == nil {
 		options.Clock = realClock{}
 	}
-	return &Provider{options: options, remotes: map[string]*remote{}, counts: map[string]int{}}
+	return &Provider{
+		options: options, remotes: map[string]*remote{}, counts: map[string]int{},
+		requests: map[string]backends.CreateRequest{}, languages: map[string]CodeFunc{},
+	}
 }
 
 // Registration returns the registry entry under which the provider's backends are built.
@@ -107,6 +125,7 @@ func (p *Provider) Registration(name string) backends.Registration {
 		Setup:          backends.Setup{Where: "tests make their own", Docs: "docs/providers/" + name + ".md"},
 		Capabilities:   options.capabilities(),
 		CreateDeadline: options.CreateDeadline, VisibilityDelay: options.VisibilityDelay,
+		LeastLifetime: options.LeastLifetime, MostLifetime: options.MostLifetime,
 		New: func(_ context.Context, config backends.Config) (backends.Backend, error) {
 			return p.backend(name, config)
 		},
@@ -131,8 +150,14 @@ func (o Options) capabilities() []backends.Capability {
 		return o.Capabilities
 	}
 	return []backends.Capability{
-		backends.CapabilityImage, backends.CapabilityTemplate, backends.CapabilityResources,
+		backends.CapabilityImage, backends.CapabilityTemplate, backends.CapabilitySnapshot, backends.CapabilityResources,
+		backends.CapabilityGPU, backends.CapabilityUser, backends.CapabilityNetwork, backends.CapabilityLifetime,
+		backends.CapabilityPause, backends.CapabilityEndpoints, backends.CapabilityLabels, backends.CapabilityCode,
 	}
+}
+
+func (o Options) has(capability backends.Capability) bool {
+	return slices.Contains(o.capabilities(), capability)
 }
 
 // Change changes the options of the running provider: a new token, a longer lag. UniqueNames and WithoutFiles only
@@ -183,6 +208,7 @@ func (p *Provider) Add(described backends.Remote) (backends.Remote, error) {
 	if !described.CreatedAt.IsZero() {
 		r.createdAt = described.CreatedAt
 	}
+	r.expiresAt = described.ExpiresAt
 	if described.Mark == (backends.Mark{}) {
 		r.labels = maps.Clone(described.Labels)
 	}
@@ -201,7 +227,7 @@ func firstOf[T comparable](values ...T) T {
 }
 
 // SetState makes the provider say this of the remote from now on. Processes of a remote that is not running any more are
-// killed, except when it pauses. It says whether the remote exists.
+// killed; those of a paused one stand still. It says whether the remote exists.
 func (p *Provider) SetState(id string, state backends.State, reason string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -209,11 +235,44 @@ func (p *Provider) SetState(id string, state backends.State, reason string) bool
 	if !ok {
 		return false
 	}
-	r.state, r.reason, r.runsAt = state, reason, time.Time{}
-	if state == backends.StateStopped {
-		r.commands.kill()
-	}
+	r.change(state, reason)
 	return true
+}
+
+// change puts the remote into a state, with its processes. The mutex is held.
+func (r *remote) change(state backends.State, reason string) {
+	before := r.state
+	r.state, r.reason, r.runsAt = state, reason, time.Time{}
+	switch {
+	case state == backends.StateStopped:
+		r.commands.kill()
+	case state == backends.StatePaused:
+		r.commands.freeze()
+	case before == backends.StatePaused:
+		r.commands.thaw()
+	}
+}
+
+// Request returns what Create was given for the remote, also of one that is gone; false for remotes that no call made.
+func (p *Provider) Request(id string) (backends.CreateRequest, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	request, ok := p.requests[id]
+	return request, ok
+}
+
+// Hide makes Get, FindByName and List deny the remote, as a provider does whose replicas lag, until show is called. All else
+// goes on working.
+func (p *Provider) Hide(id string) (show func()) {
+	set := func(hidden bool) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if r, ok := p.remotes[id]; ok {
+			r.hidden = hidden
+		}
+	}
+	set(true)
+	return func() { set(false) }
 }
 
 // Stop ends the remote's processes and leaves it Stopped, as a lack of memory would.
@@ -272,8 +331,11 @@ func (p *Provider) passTime() {
 		if !r.runsAt.IsZero() && !now.Before(r.runsAt) {
 			r.state, r.reason, r.runsAt = backends.StateRunning, "", time.Time{}
 		}
-		if !r.goneAt.IsZero() && !now.Before(r.goneAt) {
-			p.remove(r)
+		for _, end := range []time.Time{r.goneAt, r.expiresAt} {
+			if !end.IsZero() && !now.Before(end) {
+				p.remove(r)
+				break
+			}
 		}
 	}
 }
@@ -282,13 +344,8 @@ func newID() string { return "mem-" + strings.ToLower(rand.Text()[:12]) }
 
 // newRemote makes a remote with its directory. The mutex is held; the caller adds it to the map.
 func (p *Provider) newRemote(id string, request backends.CreateRequest) (*remote, error) {
-	labels := maps.Clone(request.Labels)
-	if labels == nil {
-		labels = map[string]string{}
-	}
-	maps.Copy(labels, request.Mark.Labels()) // after the user's, which therefore can't forge a mark
 	r := &remote{
-		id: id, labels: labels, env: maps.Clone(request.Env),
+		id: id, labels: withMark(request.Labels, request.Mark.Labels()), env: maps.Clone(request.Env),
 		state: backends.StateRunning, createdAt: p.options.Clock.Now(), image: resolved(request.Source),
 	}
 	if p.options.UniqueNames {
@@ -301,6 +358,14 @@ func (p *Provider) newRemote(id string, request backends.CreateRequest) (*remote
 	}
 	r.commands = newCommands(remoteMarker+"="+r.id, r.dir)
 	return r, nil
+}
+
+// withMark returns the user's labels with the mark's, which goes last: no label of the user's can forge it.
+func withMark(labels, mark map[string]string) map[string]string {
+	all := map[string]string{}
+	maps.Copy(all, labels)
+	maps.Copy(all, mark)
+	return all
 }
 
 // makeDirs makes the directory of the remote, and in it those that every remote has.
@@ -332,7 +397,7 @@ func (r *remote) describe() backends.Remote {
 	mark, labels := backends.SplitLabels(r.labels)
 	return backends.Remote{
 		ID: r.id, Name: r.name, State: r.state, Reason: r.reason, Mark: mark, Labels: labels, Image: r.image,
-		CreatedAt: r.createdAt,
+		CreatedAt: r.createdAt, ExpiresAt: r.expiresAt,
 	}
 }
 

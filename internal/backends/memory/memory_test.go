@@ -424,3 +424,214 @@ func TestCommandsCanBeAnsweredWithoutProcesses(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestALifetimeEndsTheRemoteAsTheClockIsTurned(t *testing.T) {
+	clock := newTurned()
+	provider := newProvider(t, memory.Options{Clock: clock, LeastLifetime: time.Minute, MostLifetime: time.Hour})
+	b := connect(t, provider, "")
+	remote, err := b.Create(t.Context(), backends.CreateRequest{Lifetime: 10 * time.Minute})
+	if err != nil || !remote.ExpiresAt.Equal(clock.Now().Add(10*time.Minute)) {
+		t.Fatalf("the remote is %+v, %v", remote, err)
+	}
+	setter, ok := b.(backends.LifetimeSetter)
+	if !ok {
+		t.Fatal("the backend can't set a lifetime")
+	}
+	for _, lifetime := range []time.Duration{-1, time.Second, 2 * time.Hour} {
+		want(t, fmt.Sprint("a lifetime of ", lifetime), setter.SetLifetime(t.Context(), remote.ID, lifetime), backends.Invalid)
+	}
+	clock.turn(5 * time.Minute)
+	if err := setter.SetLifetime(t.Context(), remote.ID, 6*time.Minute); err != nil {
+		t.Error(err)
+	}
+	clock.turn(6*time.Minute - 1)
+	if state(t, b, remote.ID) != backends.StateRunning {
+		t.Error("the remote does not live as long as was last said")
+	}
+	clock.turn(1)
+	_, err = b.Get(t.Context(), remote.ID)
+	want(t, "Get after the lifetime", err, backends.NotFound)
+	if unbound := create(t, b); !unbound.ExpiresAt.Equal(clock.Now().Add(time.Hour)) {
+		t.Errorf("a remote with no lifetime ends at %s, not as late as the provider allows", unbound.ExpiresAt)
+	}
+}
+
+// standsStill says whether the process is stopped, or waits for a child that is.
+func standsStill(t *testing.T, process string) bool {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(process, "stat"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Contains(string(raw), ") T ") || strings.Contains(string(raw), ") D ")
+}
+
+func TestAPausedRemoteStandsStillUntilItIsResumed(t *testing.T) {
+	provider := newProvider(t, memory.Options{})
+	b := connect(t, provider, "")
+	id := create(t, b).ID
+	process := startSleep(t, b, id, `while :; do echo >> "$HOME/turns"; sleep 0.01; done > /dev/null & echo $!`)
+	turns := func() int {
+		content, _ := os.ReadFile(filepath.Join(provider.Dir(id), "home", "turns"))
+		return len(content)
+	}
+	pauser, ok := b.(backends.Pauser)
+	if !ok {
+		t.Fatal("the backend can't pause")
+	}
+	for range 2 { // safe to repeat
+		if err := pauser.Pause(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !standsStill(t, process) {
+		t.Error("a process of the paused remote does not stand still")
+	}
+	_, err := b.RunCommand(t.Context(), id, backends.Command{Argv: []string{"true"}})
+	want(t, "a command in a paused remote", err, backends.NotRunning)
+	for range 2 {
+		if err := pauser.Resume(t.Context(), id); err != nil || state(t, b, id) != backends.StateRunning {
+			t.Fatalf("after Resume: %v", err)
+		}
+	}
+	for before := turns(); turns() == before; time.Sleep(time.Millisecond) {
+		if t.Context().Err() != nil {
+			t.Fatal("a process of the resumed remote still stands still")
+		}
+	}
+	if err := pauser.Pause(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Destroy(t.Context(), id); err != nil || lives(process) {
+		t.Errorf("destroying a paused remote leaves a process (%v)", err)
+	}
+	want(t, "pausing what is gone", pauser.Pause(t.Context(), id), backends.NotFound)
+}
+
+func TestWhatTheOptionsLeaveOutIsUnsupported(t *testing.T) {
+	provider := newProvider(t, memory.Options{Capabilities: []backends.Capability{backends.CapabilityImage}})
+	b := connect(t, provider, "")
+	id := create(t, b).ID
+	for name, request := range map[string]backends.CreateRequest{
+		"a snapshot": {Source: backends.Source{Snapshot: "s"}}, "a GPU": {Resources: backends.Resources{GPUs: 1}},
+		"a user": {User: "u"}, "a network": {Network: backends.Network{Policy: backends.NetworkDeny}},
+		"a port": {Ports: []backends.Port{{Number: 80}}}, "a lifetime": {Lifetime: time.Hour},
+		"a template": {Source: backends.Source{Template: "t"}}, "a limit": {Resources: backends.Resources{MilliCPU: 1}},
+	} {
+		_, err := b.Create(t.Context(), request)
+		want(t, name, err, backends.Unsupported)
+	}
+	able, ok := b.(interface {
+		backends.LifetimeSetter
+		backends.Pauser
+		backends.Endpointer
+		backends.Labeler
+		backends.CodeRunner
+	})
+	if !ok {
+		t.Fatal("the backend lacks optional operations")
+	}
+	_, endpointErr := able.Endpoint(t.Context(), id, backends.Port{Number: 80, Protocol: backends.ProtocolHTTP})
+	_, codeErr := able.RunCode(t.Context(), id, backends.SourceCode{Language: "shell", Source: "true"})
+	for name, err := range map[string]error{
+		"SetLifetime": able.SetLifetime(t.Context(), id, time.Hour), "Pause": able.Pause(t.Context(), id),
+		"Resume": able.Resume(t.Context(), id), "SetLabels": able.SetLabels(t.Context(), id, nil),
+		"Endpoint": endpointErr, "RunCode": codeErr,
+	} {
+		want(t, name, err, backends.Unsupported)
+	}
+	if len(provider.Remotes()) != 1 {
+		t.Error("a refused Create made a remote")
+	}
+}
+
+func TestRequestsAreRememberedAndLabelsReplaced(t *testing.T) {
+	provider := newProvider(t, memory.Options{})
+	b := connect(t, provider, "")
+	request := backends.CreateRequest{
+		Mark: backends.Mark{Installation: "i", UID: "u", Incarnation: 1}, Labels: map[string]string{"a": "1"},
+		User: "someone", Network: backends.Network{Policy: backends.NetworkRestricted, Hosts: []string{"example.com"}},
+		Resources: backends.Resources{GPUs: 2, GPUModel: "h100"}, Ports: []backends.Port{{Number: 80, Protocol: backends.ProtocolHTTP}},
+		Source: backends.Source{Snapshot: "s"},
+	}
+	remote, err := b.Create(t.Context(), request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	labeler, ok := b.(backends.Labeler)
+	if !ok {
+		t.Fatal("the backend can't set labels")
+	}
+	if err := labeler.SetLabels(t.Context(), remote.ID, map[string]string{"b": "2", backends.MarkUID: "forged"}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := b.Get(t.Context(), remote.ID)
+	if err != nil || got.Mark != request.Mark || fmt.Sprint(got.Labels) != "map[b:2]" {
+		t.Errorf("after SetLabels the remote is %+v, %v", got, err)
+	}
+	provider.Kill(remote.ID)
+	if made, ok := provider.Request(remote.ID); !ok || fmt.Sprint(made) != fmt.Sprint(request) {
+		t.Errorf("the request is remembered as %+v", made)
+	}
+}
+
+func TestEndpointsCanNeedASecretHeader(t *testing.T) {
+	provider := newProvider(t, memory.Options{EndpointToken: "hush"})
+	b := connect(t, provider, "")
+	id := create(t, b).ID
+	endpointer, ok := b.(backends.Endpointer)
+	if !ok {
+		t.Fatal("the backend has no endpoints")
+	}
+	endpoint, err := endpointer.Endpoint(t.Context(), id, backends.Port{Number: 8080, Protocol: backends.ProtocolTCP})
+	if err != nil || endpoint.URL != "tcp://127.0.0.1:8080" || endpoint.Headers[memory.EndpointHeader] != "hush" {
+		t.Errorf("the endpoint is %+v, %v", endpoint, err)
+	}
+	_, err = endpointer.Endpoint(t.Context(), id, backends.Port{Number: 70000, Protocol: backends.ProtocolHTTP})
+	want(t, "an endpoint of no port", err, backends.Invalid)
+}
+
+func TestCodeRunsOrIsAnsweredByTheTest(t *testing.T) {
+	provider := newProvider(t, memory.Options{})
+	b := connect(t, provider, "")
+	id := create(t, b).ID
+	runner, ok := b.(backends.CodeRunner)
+	if !ok {
+		t.Fatal("the backend can't run code")
+	}
+	code := backends.SourceCode{
+		Language: "shell", Source: `echo "$1 $A"; exit 7`, Arguments: []string{"x"}, Env: map[string]string{"A": "y"},
+	}
+	result, err := runner.RunCode(t.Context(), id, code)
+	if err != nil || result.ExitCode != 1 || string(result.Stdout) != "x y\n" {
+		t.Errorf("shell code gives %+v, %v", result, err)
+	}
+	_, err = runner.RunCode(t.Context(), id, backends.SourceCode{Language: "javascript", Source: "1"})
+	want(t, "a language without kernel", err, backends.Unsupported)
+	provider.SetCode("javascript", func(_ context.Context, _ backends.Remote, code backends.SourceCode) (backends.CodeResult, error) {
+		shown := backends.RichResult{Name: "result-1.txt", MediaType: "text/plain", Data: []byte(code.Source)}
+		return backends.CodeResult{Rich: []backends.RichResult{shown}}, nil
+	})
+	result, err = runner.RunCode(t.Context(), id, backends.SourceCode{Language: "javascript", Source: "1"})
+	if err != nil || len(result.Rich) != 1 || string(result.Rich[0].Data) != "1" {
+		t.Errorf("code that the test answers gives %+v, %v", result, err)
+	}
+}
+
+func TestHiddenRemotesAreDeniedButWork(t *testing.T) {
+	provider := newProvider(t, memory.Options{UniqueNames: true})
+	b := connect(t, provider, "")
+	id := create(t, b).ID
+	show := provider.Hide(id)
+	_, err := b.Get(t.Context(), id)
+	want(t, "Get of a hidden remote", err, backends.NotFound)
+	if listed, _ := b.List(t.Context(), backends.Filter{}); len(listed) != 0 {
+		t.Error("a hidden remote is listed")
+	}
+	_, err = b.Create(t.Context(), backends.CreateRequest{Name: "sbx-1"})
+	want(t, "a second remote of a hidden one's name", err, backends.AlreadyExists)
+	show()
+	if state(t, b, id) != backends.StateRunning {
+		t.Error("the remote stays hidden")
+	}
+}

@@ -24,29 +24,41 @@ const killPatience = 10 * time.Second
 // killProcesses kills, until none is left, every process that has the marker in its environment, is in one of the sessions, or
 // works in the directory (where one is given).
 func killProcesses(marker, dir string, sessions ...int) {
-	for end := time.Now().Add(killPatience); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		if !killOnce(marker, dir, sessions) {
-			return
-		}
+	untilNone(func() bool { return signalOnce(syscall.SIGKILL, "ZX", marker, dir, sessions) })
+}
+
+// stopProcesses has the same processes stand still; all of them, although a running one may start others meanwhile. One in
+// state D stops as soon as it can: a shell waits in it for a child that stopped before it became another program.
+func stopProcesses(marker, dir string, sessions ...int) {
+	untilNone(func() bool {
+		signalOnce(syscall.SIGSTOP, "ZXTt", marker, dir, sessions)
+		return signalOnce(0, "ZXTtD", marker, dir, sessions)
+	})
+}
+
+func untilNone(found func() bool) {
+	for end := time.Now().Add(killPatience); time.Now().Before(end) && found(); time.Sleep(time.Millisecond) {
 	}
 }
 
-func killOnce(marker, dir string, sessions []int) (found bool) {
+// signalOnce signals the processes that are in none of the states, and says whether there was one. Signal 0 only looks.
+func signalOnce(signal syscall.Signal, states, marker, dir string, sessions []int) (found bool) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return false
 	}
 	for _, entry := range entries {
 		pid, err := strconv.Atoi(entry.Name())
-		if err != nil || pid == os.Getpid() || !belongs(pid, marker, dir, sessions) {
+		if err != nil || pid == os.Getpid() || !belongs(pid, states, marker, dir, sessions) {
 			continue
 		}
-		found = syscall.Kill(pid, syscall.SIGKILL) == nil || found
+		found = syscall.Kill(pid, signal) == nil || found
 	}
 	return found
 }
 
-func belongs(pid int, marker, dir string, sessions []int) bool {
+// belongs says whether a process is one of those, and in none of the states.
+func belongs(pid int, states, marker, dir string, sessions []int) bool {
 	process := filepath.Join("/proc", strconv.Itoa(pid))
 	raw, err := os.ReadFile(filepath.Join(process, "stat"))
 	if err != nil {
@@ -54,7 +66,7 @@ func belongs(pid int, marker, dir string, sessions []int) bool {
 	}
 	// The name may hold anything, so fields count from its last parenthesis: state, parent, group, session.
 	fields := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:]))
-	if len(fields) < 4 || fields[0] == "Z" || fields[0] == "X" {
+	if len(fields) < 4 || strings.Contains(states, fields[0]) {
 		return false
 	}
 	if session, err := strconv.Atoi(fields[3]); err == nil && slices.Contains(sessions, session) {
