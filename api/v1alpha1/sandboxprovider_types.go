@@ -204,6 +204,15 @@ type ProviderStatus struct {
 	// +kubebuilder:validation:MaxItems=500
 	Abandoned []AbandonedRemote `json:"abandoned,omitempty"`
 
+	// retained are the IDs of remotes that were left to the provider by a deletionPolicy which was changed to Retain after they
+	// were made, so that their mark says otherwise. They are no orphans.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=500
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=253
+	Retained []string `json:"retained,omitempty"`
+
 	// lastSyncTime is when the provider's sandboxes were last listed and compared with what there should be, rounded to the
 	// hour.
 	// +optional

@@ -463,6 +463,11 @@ func (in *ProviderStatus) DeepCopyInto(out *ProviderStatus) {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
 	}
+	if in.Retained != nil {
+		in, out := &in.Retained, &out.Retained
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.LastSyncTime != nil {
 		in, out := &in.LastSyncTime, &out.LastSyncTime
 		*out = (*in).DeepCopy()

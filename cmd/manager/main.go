@@ -50,6 +50,7 @@ type settings struct {
 	backends                     string
 	workers                      int
 	period, deletionDeadline     time.Duration
+	orphanGrace                  time.Duration
 	printVersion                 bool
 	zap                          zap.Options
 }
@@ -89,6 +90,8 @@ func flags(registry *backends.Registry) *settings {
 		"How often each provider is called to see that it works and what became of its sandboxes.")
 	f.DurationVar(&s.deletionDeadline, "deletion-deadline", controller.DefaultDeletionDeadline,
 		"How long a sandbox that can't be destroyed at its provider keeps its object.")
+	f.DurationVar(&s.orphanGrace, "orphan-grace", controller.DefaultOrphanGrace,
+		"How old a sandbox that no Sandbox object has any more must be before it is taken for an orphan.")
 	f.BoolVar(&s.printVersion, "version", false, "Print the version and end.")
 	registry.AddFlags(f)
 	s.zap.BindFlags(f)
@@ -133,7 +136,7 @@ func run(ctx context.Context, s *settings, registry *backends.Registry) error {
 	}
 	err = controller.Setup(ctx, mgr, controller.Options{
 		Registry: registry, Installation: s.installation, Namespace: s.namespace,
-		Workers: s.workers, Period: s.period, DeletionDeadline: s.deletionDeadline,
+		Workers: s.workers, Period: s.period, DeletionDeadline: s.deletionDeadline, OrphanGrace: s.orphanGrace,
 	})
 	if err != nil {
 		return err

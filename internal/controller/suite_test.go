@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -42,6 +43,8 @@ const (
 	installation      = "test-installation"
 	// period of the providers, and so the longest that a change of a remote goes unnoticed.
 	period = 500 * time.Millisecond
+	// orphanGrace is how old an orphan must be.
+	orphanGrace = time.Second
 )
 
 var (
@@ -106,13 +109,26 @@ func grantManagerRole(ctx context.Context) {
 	GinkgoHelper()
 	text, err := os.ReadFile("../../config/rbac/role.yaml")
 	Expect(err).NotTo(HaveOccurred())
-	var role rbacv1.ClusterRole
-	Expect(yaml.UnmarshalStrict(text, &role)).To(Succeed())
-	create(ctx, &role, &rbacv1.ClusterRoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: "manager"},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
-		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: manager}},
-	})
+	subjects := []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: manager}}
+	for document := range strings.SplitSeq(string(text), "---\n") {
+		switch {
+		case strings.Contains(document, "kind: ClusterRole\n"):
+			var role rbacv1.ClusterRole
+			Expect(yaml.UnmarshalStrict([]byte(document), &role)).To(Succeed())
+			create(ctx, &role, &rbacv1.ClusterRoleBinding{
+				ObjectMeta: metav1.ObjectMeta{Name: "manager"}, Subjects: subjects,
+				RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
+			})
+		case strings.Contains(document, "kind: Role\n"):
+			var role rbacv1.Role
+			Expect(yaml.UnmarshalStrict([]byte(document), &role)).To(Succeed())
+			role.Namespace = operatorNamespace
+			create(ctx, &role, &rbacv1.RoleBinding{
+				ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: "manager"}, Subjects: subjects,
+				RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name},
+			})
+		}
+	}
 }
 
 // startManager runs the reconcilers until the function that it returns is called.
@@ -135,7 +151,8 @@ func startManager() func() {
 	ctx, cancel := context.WithCancel(context.Background())
 	Expect(controller.Setup(ctx, mgr, controller.Options{
 		Registry: backends.NewRegistry(registrations...), Installation: installation, Namespace: operatorNamespace,
-		Workers: 16, Period: period, DeletionDeadline: 10 * time.Second,
+		Workers: 16, Period: period, DeletionDeadline: 10 * time.Second, OrphanGrace: orphanGrace,
+		LossDelay: 300 * time.Millisecond, RecreateDelay: 50 * time.Millisecond,
 	})).To(Succeed())
 	done := make(chan error, 1)
 	go func() { done <- mgr.Start(ctx) }()
