@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"sync"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -78,6 +79,9 @@ func (s *shared) setupProviders(mgr ctrl.Manager) error {
 func (r *providerReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	before := r.empty()
 	if err := r.client.Get(ctx, request.NamespacedName, before); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.memories.forget(r.doors.ForgetName(provider.Of(r.empty()).Kind, request.Namespace, request.Name))
+		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	object, _ := before.DeepCopyObject().(client.Object)

@@ -134,7 +134,7 @@ func (p *providerPass) changedMessage() string {
 	}
 	return fmt.Sprintf("Of %d known sandboxes the account shows %d, and %d that no Sandbox has any more: these may be the credentials or the "+
 		"endpoint of another account. Nothing is declared lost, destroyed or made until that is mended. If the account is the "+
-		"right one: kubectl annotate %s %s=true", v.Known, v.Visible, len(v.Orphans), kind, v1alpha1.AcceptLossesAnnotation)
+		"right one: kubectl annotate %s %s=true", v.Expected, v.Visible, len(v.Orphans), kind, v1alpha1.AcceptLossesAnnotation)
 }
 
 // recordLeaving says why the deletion waits.

@@ -59,6 +59,14 @@ var (
 		"imageless": memory.NewProvider(memory.Options{
 			UniqueNames: true, Capabilities: []backends.Capability{backends.CapabilityTemplate},
 		}),
+		// "swept" has unique names, and is for specs about what is nobody's; "mortal" ends remotes between 2 s and an hour.
+		"swept":  memory.NewProvider(memory.Options{UniqueNames: true}),
+		"mortal": memory.NewProvider(memory.Options{UniqueNames: true, LeastLifetime: 2 * time.Second, MostLifetime: time.Hour}),
+		// "plain" has none of the abilities that a backend may have.
+		"plain": memory.NewProvider(memory.Options{UniqueNames: true, Capabilities: []backends.Capability{}}),
+		// Two accounts of the backend "accounts".
+		"account-a": memory.NewProvider(memory.Options{UniqueNames: true}),
+		"account-b": memory.NewProvider(memory.Options{UniqueNames: true}),
 	}
 	stopManager func()
 )
@@ -144,7 +152,7 @@ func startManager() func() {
 		}},
 	})
 	Expect(err).NotTo(HaveOccurred())
-	var registrations []backends.Registration
+	registrations := []backends.Registration{accounts()}
 	for name, p := range providers {
 		registrations = append(registrations, p.Registration(name))
 	}
@@ -160,6 +168,25 @@ func startManager() func() {
 		cancel()
 		Eventually(done).Should(Receive(Succeed()))
 	}
+}
+
+// accounts is a backend whose key says which account it is of: the part before the slash. With an endpoint, that says it.
+func accounts() backends.Registration {
+	r := providers["account-a"].Registration("accounts")
+	r.Setup.Keys = []backends.CredentialKey{{Name: "token", Description: "the account and its key"}}
+	r.HasEndpoint = true
+	r.New = func(ctx context.Context, config backends.Config) (backends.Backend, error) {
+		account, _, _ := strings.Cut(string(config.Credentials["token"]), "/")
+		if _, host, ok := strings.Cut(config.Endpoint, "://"); ok {
+			account = host
+		}
+		p, ok := providers[account]
+		if !ok {
+			return nil, backends.Errorf(backends.Invalid, "accounts", "configure", "there is no account %q", account)
+		}
+		return p.Registration("accounts").New(ctx, backends.Config{Parameters: config.Parameters})
+	}
+	return r
 }
 
 var spaces atomic.Int32

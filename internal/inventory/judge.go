@@ -81,9 +81,10 @@ type Verdict struct {
 	First bool
 	// Changed says that so much is missing or too much that it may be another account: nothing is declared lost, or destroyed.
 	Changed bool
-	// Known is how many remotes there should be, and Visible how many of them are there. Missing and Turned are how many were
+	// Expected is how many remotes there should be, Known those of them that are old enough for any list, and Visible how many are
+	// there. Missing and Turned are how many were
 	// found missing, and to be orphans, since the last time that the account was as it should be.
-	Known, Visible, Missing, Turned int
+	Expected, Known, Visible, Missing, Turned int
 	// Stirred are the UIDs of Sandboxes whose remote is missing, in another state than recorded, or should have ended.
 	Stirred []string
 	// Orphans and Surplus may be destroyed unless First or Changed; the oldest come first.
@@ -126,7 +127,7 @@ func (v *Verdict) suspicious(in Input) bool {
 		}
 	}
 	return (v.Missing > tolerable(v.Known) && !in.LeasesLapsed) || v.Turned > tolerable(ours) ||
-		(in.AccountChanged && v.Known > 0 && v.Visible == 0)
+		(in.AccountChanged && v.Expected > 0 && v.Visible == 0)
 }
 
 // tolerable is how many of so many may vanish, or turn orphan, at once.
@@ -147,6 +148,9 @@ func (v *Verdict) compare(in Input) (missing []string) {
 		overdue := !s.ExpiresAt.IsZero() && !s.ExpiresAt.After(in.Snapshot.At)
 		if state != s.State || overdue {
 			v.Stirred = append(v.Stirred, s.UID)
+		}
+		if there || !overdue {
+			v.Expected++
 		}
 		switch {
 		case there:
