@@ -35,6 +35,9 @@ type Registration struct {
 	LeastLifetime, MostLifetime time.Duration
 	// HasEndpoint says that New takes Config.Endpoint and CABundle. A provider that sets them is refused otherwise.
 	HasEndpoint bool
+	// HasSandboxParameters says that Create takes CreateRequest.Parameters, and decodes them strictly. A Sandbox that has some is
+	// refused otherwise.
+	HasSandboxParameters bool
 	// Concurrency is how many calls to one account may be under way at once; 0 = the default (64).
 	Concurrency uint
 	// Flags adds the backend's own command line flags, where it has any. It is called once, before New.

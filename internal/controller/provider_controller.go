@@ -155,6 +155,7 @@ func (r *providerReconciler) providerOf(ctx context.Context, object client.Objec
 	if identity == nil || identity.Kind != provider.Of(r.empty()).Kind {
 		return nil
 	}
+	r.places.freed(identity, r.wakes)
 	key := types.NamespacedName{Name: identity.Name}
 	if identity.Kind == v1alpha1.KindSandboxProvider {
 		key.Namespace = sandbox.Namespace

@@ -100,6 +100,10 @@ func (p *sandboxPass) check(door *provider.Door) error {
 				"this backend does not support spec.%s; see %s", fields[capability], r.Setup.Docs)
 		}
 	}
+	if p.sandbox.Spec.Parameters != nil && !r.HasSandboxParameters {
+		return backends.Errorf(backends.Unsupported, r.Name, operationCreate,
+			"this backend does not support spec.parameters; see %s", r.Setup.Docs)
+	}
 	return checkLifetime(p.life, r)
 }
 

@@ -174,7 +174,7 @@ func startManager() func() {
 func accounts() backends.Registration {
 	r := providers["account-a"].Registration("accounts")
 	r.Setup.Keys = []backends.CredentialKey{{Name: "token", Description: "the account and its key"}}
-	r.HasEndpoint = true
+	r.HasEndpoint, r.HasSandboxParameters = true, true
 	r.New = func(ctx context.Context, config backends.Config) (backends.Backend, error) {
 		account, _, _ := strings.Cut(string(config.Credentials["token"]), "/")
 		if _, host, ok := strings.Cut(config.Endpoint, "://"); ok {
