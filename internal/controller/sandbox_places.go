@@ -118,14 +118,23 @@ func holdsPlace(sandbox *v1alpha1.Sandbox, provider string) bool {
 	return open || (sandbox.Status.SandboxID != "" && sandbox.Status.State != v1alpha1.SandboxGone)
 }
 
+// ownTroubles keep one Sandbox from being made, and no other of the provider.
+var ownTroubles = []string{
+	v1alpha1.ReasonReferenceNotFound, v1alpha1.ReasonFileFailed, v1alpha1.ReasonNamespaceNotAllowed,
+	v1alpha1.ReasonSeveralDefaultProviders, v1alpha1.ReasonNoDefaultProvider,
+}
+
 // awaitsPlace says that a Sandbox waits for a place of the provider, or was not looked at yet and will. One that waits for
 // something else does not hold up those behind it.
 func awaitsPlace(sandbox *v1alpha1.Sandbox, chosen provider.Provider) bool {
 	if sandbox.Status.SandboxID != "" || sandbox.DeletionTimestamp != nil || sandbox.Spec.SandboxID != "" {
 		return false
 	}
-	ready := meta.FindStatusCondition(sandbox.Status.Conditions, v1alpha1.ConditionReady)
-	if ready != nil && !slices.Contains([]string{v1alpha1.ReasonLimitReached, v1alpha1.ReasonRateLimited}, ready.Reason) {
+	if meta.IsStatusConditionTrue(sandbox.Status.Conditions, v1alpha1.ConditionStalled) {
+		return false
+	}
+	if ready := meta.FindStatusCondition(sandbox.Status.Conditions, v1alpha1.ConditionReady); ready != nil &&
+		slices.Contains(ownTroubles, ready.Reason) {
 		return false
 	}
 	if ref := sandbox.Spec.ProviderRef; ref != nil {
