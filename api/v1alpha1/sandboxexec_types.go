@@ -11,10 +11,14 @@ import (
 // immutable: another run is another SandboxExec.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.command) != has(self.code)",message="set exactly one of command (a program with its arguments) and code (a language with its source)"
+// +kubebuilder:validation:XValidation:rule="!has(self.stdin) || !has(self.code) || !has(self.code.engine) || self.code.engine != 'Native'",message="engine Native gives the code no standard input: bring it as a file in inputs"
 // +kubebuilder:validation:XValidation:rule="has(self.sandboxRef) != has(self.sandbox)",message="set exactly one of sandboxRef (a Sandbox that there is) and sandbox (one that is made for this run and destroyed with its end)"
 // +kubebuilder:validation:XValidation:rule="has(self.sandboxRef) == has(oldSelf.sandboxRef) && (!has(self.sandboxRef) || self.sandboxRef == oldSelf.sandboxRef)",message="sandboxRef is immutable: create another SandboxExec to run in another Sandbox"
 // +kubebuilder:validation:XValidation:rule="has(self.sandbox) == has(oldSelf.sandbox)",message="sandbox is immutable: create another SandboxExec to run in another Sandbox"
 // +kubebuilder:validation:XValidation:rule="!has(self.sandbox) || !has(self.sandbox.deletionPolicy) || self.sandbox.deletionPolicy != 'Retain'",message="the sandbox of one run is destroyed when the run ends, deletionPolicy Retain is not for it: create a Sandbox with deletionPolicy Retain and name it in sandboxRef"
+// +kubebuilder:validation:XValidation:rule="!has(self.sandbox) || !has(self.sandbox.sandboxID)",message="the sandbox of one run is made for it, sandboxID is not for it: create a Sandbox with sandboxID and name it in sandboxRef"
+// +kubebuilder:validation:XValidation:rule="!has(self.sandbox) || !has(self.sandbox.desiredState) || self.sandbox.desiredState != 'Paused'",message="nothing runs in a paused sandbox: remove sandbox.desiredState"
+// +kubebuilder:validation:XValidation:rule="!has(self.sandbox) || !has(self.sandbox.lifetime) || !has(self.sandbox.lifetime.ttlSecondsAfterFinished)",message="the sandbox of one run goes when the run ends: remove sandbox.lifetime.ttlSecondsAfterFinished, or set ttlSecondsAfterFinished of this SandboxExec"
 // +kubebuilder:validation:XValidation:rule="has(self.command) == has(oldSelf.command) && (!has(self.command) || self.command == oldSelf.command)",message="command is immutable: create another SandboxExec to run another command"
 // +kubebuilder:validation:XValidation:rule="has(self.code) == has(oldSelf.code) && (!has(self.code) || self.code == oldSelf.code)",message="code is immutable: create another SandboxExec to run other code"
 // +kubebuilder:validation:XValidation:rule="has(self.workingDir) == has(oldSelf.workingDir) && (!has(self.workingDir) || self.workingDir == oldSelf.workingDir)",message="workingDir is immutable: create another SandboxExec"
@@ -34,8 +38,8 @@ type SandboxExecSpec struct {
 	// +optional
 	SandboxRef *LocalReference `json:"sandboxRef,omitempty"`
 
-	// sandbox is a whole Sandbox that is made for this run alone, and destroyed when the run ends, whatever way it ends.
-	// Each attempt has another.
+	// sandbox is the spec of a Sandbox that is made for this run alone, and destroyed when the run ends, whatever way it ends.
+	// An empty one ({}) is a sandbox of the default provider. Each attempt has a new one.
 	// +optional
 	Sandbox *SandboxSpec `json:"sandbox,omitempty"`
 
@@ -49,7 +53,7 @@ type SandboxExecSpec struct {
 	// +kubebuilder:validation:XValidation:rule="size(self) == 0 || self[0] != ''",message="the first element is the program and may not be empty"
 	Command []string `json:"command,omitempty"`
 
-	// code is source text with the language that it is in.
+	// code is source text and the language that it is in, or the interpreter that runs it.
 	// +optional
 	Code *ExecCode `json:"code,omitempty"`
 
@@ -80,7 +84,8 @@ type SandboxExecSpec struct {
 	// +optional
 	Stdin *Content `json:"stdin,omitempty"`
 
-	// inputs are files that are put into the sandbox right before the command starts. Missing directories are made.
+	// inputs are files that are put into the sandbox right before the command starts; what is there is replaced, and missing
+	// directories are made. They stay there afterwards. Together with stdin they may be 16 MiB.
 	// +optional
 	// +listType=map
 	// +listMapKey=path
@@ -104,14 +109,16 @@ type SandboxExecSpec struct {
 	// +kubebuilder:validation:Maximum=2592000
 	TimeoutSeconds *int32 `json:"timeoutSeconds,omitempty"`
 
-	// startDeadlineSeconds is how long the run waits, from the creation of this object, for its Sandbox to be Ready and to
-	// be reached. Then the outcome is StartFailed. Without it, 900.
+	// startDeadlineSeconds is how long the run waits, from the creation of this object, for its Sandbox to be Ready, for the
+	// Secrets and ConfigMaps that it names, and for its turn. Then the outcome is StartFailed. Without it, 900. Each further
+	// attempt has this time anew.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=2592000
 	StartDeadlineSeconds *int32 `json:"startDeadlineSeconds,omitempty"`
 
-	// streams says how much of stdout and stderr to keep in status.
+	// streams says how much of stdout and stderr to keep in status, where the whole of them goes, and whether status shows
+	// what was printed so far. Without it, the first and the last 8 KiB of each are kept.
 	// +optional
 	Streams *ExecStreams `json:"streams,omitempty"`
 
@@ -141,8 +148,8 @@ type SandboxExecSpec struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.results) || (has(self.engine) && self.engine == 'Native')",message="only engine Native has results: write files, and name them in outputs"
 type ExecCode struct {
 	// language of the source: python (run by python3, else python), javascript (node, else nodejs), typescript (tsx, bun,
-	// deno, ts-node, or a node that takes it), shell (sh), ruby, perl, or go (built, then run). The sandbox must have one of
-	// these programs.
+	// deno, ts-node, or node from version 22.6 on), shell (sh), ruby, perl, or go (one file of package main, built by go and
+	// then run). The sandbox must have one of these programs.
 	// +optional
 	Language CodeLanguage `json:"language,omitempty"`
 
@@ -227,7 +234,8 @@ type ExecOutput struct {
 	// +optional
 	Presence OutputPresence `json:"presence,omitempty"`
 
-	// to is where the content goes. Without it, into status: text of up to 16 KiB, and 32 KiB of all outputs together.
+	// to is where the content of a file goes. Without it, into status: text of up to 16 KiB, and of all outputs and listings
+	// together about 32 KiB.
 	// +optional
 	To *OutputDestination `json:"to,omitempty"`
 }
@@ -269,7 +277,7 @@ type DestinationKey struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="must be a name of an object: lower case letters, digits, dashes and dots, beginning and ending with a letter or digit"
 	Name string `json:"name,omitempty"`
 
-	// key in it. Without it, the last element of the path, or the name of the stream or result.
+	// key in it. Without it, the last element of the path, or stdout or stderr. Of rich results it stands before the name of each.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
@@ -279,19 +287,19 @@ type DestinationKey struct {
 
 // ExecRetry says after which outcomes the command is run again.
 type ExecRetry struct {
-	// limit is how often it is run again at most, after the first time.
+	// limit is how often it is run again at most: with 2 it runs up to three times.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=10
 	Limit int32 `json:"limit,omitempty"`
 
-	// on are the outcomes after which it is run again. After StartFailed it certainly had not run; after Failed, TimedOut
-	// and SandboxLost it had, or may have; after Unknown nobody knows: name those only where running twice does no harm.
+	// outcomes are those after which it is run again. After StartFailed it certainly had not run; after Failed and TimedOut it
+	// had; after SandboxLost and Unknown it may have: name those only where running twice does no harm.
 	// +required
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=5
-	On []RetriedOutcome `json:"on,omitempty"`
+	Outcomes []RetriedOutcome `json:"outcomes,omitempty"`
 
 	// backoffSeconds is the wait before the second attempt; it doubles with each further one, up to ten minutes. Without it,
 	// 10.
@@ -447,11 +455,14 @@ type StreamStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	Bytes *int64 `json:"bytes,omitempty"`
 
-	// retention says whether all of it is here.
+	// retention says whether all of it is here: Complete (head is all), Truncated (head and tail are beginning and end),
+	// Partial (the command runs; tail is what came last), Unknown (the sandbox's disk was full, the end may be missing), or
+	// nothing of it: Withheld (a Secret that the command had has changed), Dropped (the API server refused it), Compacted (the
+	// run finished long ago).
 	// +required
 	Retention StreamRetention `json:"retention,omitempty"`
 
-	// encoding says whether what is here is exact.
+	// encoding says whether what is here is exact (UTF8), or has U+FFFD for bytes that are no UTF-8 (Replaced).
 	// +required
 	Encoding StreamEncoding `json:"encoding,omitempty"`
 
@@ -531,7 +542,10 @@ type OutputStatus struct {
 	// +kubebuilder:validation:MaxLength=1024
 	Name string `json:"name,omitempty"`
 
-	// state says what became of it.
+	// state says what became of it: Kept (content has it), Stored (storedIn says where it is), Listed (a directory: entries has
+	// what is in it), Missing, TooLarge, NotText (status can't hold it), NotRegular (a device or pipe), Unreadable, Conflict
+	// (the object that it should go to is not this run's), Withheld (a Secret that the command had has changed), Dropped (the
+	// API server refused it), or Compacted (the run finished long ago).
 	// +required
 	State OutputState `json:"state,omitempty"`
 
@@ -552,7 +566,7 @@ type OutputStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	Bytes *int64 `json:"bytes,omitempty"`
 
-	// mode are the permission bits, as an octal number such as 0644.
+	// mode are the permission bits, as an octal number such as 0644. Not set where the path is a link.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=8
@@ -688,7 +702,8 @@ type SandboxExecStatus struct {
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// outcome is how the run ended. Once set it never changes.
+	// outcome is how the run ended: Succeeded (exit code 0), Failed, TimedOut, Cancelled, SandboxLost, StartFailed (it certainly
+	// never ran) or Unknown (it may have run). Once set it never changes.
 	// +optional
 	Outcome ExecOutcome `json:"outcome,omitempty"`
 
@@ -754,7 +769,7 @@ type SandboxExecStatus struct {
 	// +optional
 	NextAttemptTime *metav1.Time `json:"nextAttemptTime,omitempty"`
 
-	// sandboxName is the Sandbox in which it ran, or runs.
+	// sandboxName is the Sandbox in which it ran, runs, or is to run.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253

@@ -33,7 +33,8 @@ type attachedCalls struct {
 	calls  map[types.NamespacedName]*attachedCall
 	events chan event.GenericEvent
 	group  sync.WaitGroup
-	closed bool
+	// stopped is closed with the manager's end: nobody receives events any more.
+	stopped chan struct{}
 }
 
 // attachedCall is one of them. What follows done may be read once that is closed.
@@ -48,14 +49,16 @@ type attachedCall struct {
 }
 
 func newAttachedCalls() *attachedCalls {
-	return &attachedCalls{calls: map[types.NamespacedName]*attachedCall{}, events: make(chan event.GenericEvent, mostAttached)}
+	return &attachedCalls{
+		calls: map[types.NamespacedName]*attachedCall{}, events: make(chan event.GenericEvent, mostAttached), stopped: make(chan struct{}),
+	}
 }
 
 // Start waits for the end of the manager, and then ends all calls. It implements manager.Runnable.
 func (a *attachedCalls) Start(ctx context.Context) error {
 	<-ctx.Done()
 	a.mutex.Lock()
-	a.closed = true
+	close(a.stopped)
 	for _, call := range a.calls {
 		call.cancel()
 	}
@@ -82,8 +85,10 @@ func (a *attachedCalls) run(exec *v1alpha1.SandboxExec, secrets givenSecrets, do
 	call := &attachedCall{uid: exec.UID, cancel: cancel, done: make(chan struct{}), secrets: secrets}
 	a.mutex.Lock()
 	defer a.mutex.Unlock()
-	if a.closed {
+	select {
+	case <-a.stopped:
 		cancel()
+	default:
 	}
 	a.calls[key] = call
 	a.group.Go(func() {
@@ -92,7 +97,7 @@ func (a *attachedCalls) run(exec *v1alpha1.SandboxExec, secrets givenSecrets, do
 		close(call.done)
 		select {
 		case a.events <- event.GenericEvent{Object: exec}:
-		case <-ctx.Done():
+		case <-a.stopped:
 		}
 	})
 }
@@ -144,6 +149,7 @@ func (p *execPass) startWithin(ctx context.Context, door *provider.Door, program
 		return ctrl.Result{}, err
 	}
 	remote, run := door.Remote(p.exec.Status.SandboxID).Attached(), p.run(door)
+	//nolint:contextcheck // the call outlives this pass; the manager's end ends it
 	p.attached.run(p.exec.DeepCopy(), secrets, func(ctx context.Context, call *attachedCall) {
 		call.end, call.rich, call.err = execution.Attach(ctx, remote, program, run.Stdout, run.Stderr)
 	})
@@ -190,8 +196,8 @@ func (p *execPass) endOfCall(ctx context.Context, call *attachedCall, cancelled 
 		return p.endUnstarted(ctx, e)
 	case cancelled:
 		return p.endUnstarted(ctx, ending{outcome: v1alpha1.OutcomeUnknown, reason: v1alpha1.ReasonCancelRequested,
-			message: "The call within which the command ran was ended; without a shell in the sandbox nothing can be killed there, so that " +
-				"it may go on until the sandbox ends"})
+			message: "The call within which the command ran was ended; without a shell in the sandbox nothing can be killed " +
+				"there, so that it may go on until the sandbox ends"})
 	case !p.facts().sameSandbox:
 		return p.sandboxLost(ctx)
 	default:

@@ -6,6 +6,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -190,7 +191,7 @@ func (p *execPass) startDeadline() time.Time {
 }
 
 func (p *execPass) sandboxReady() bool {
-	return p.sandbox != nil && p.sandbox.DeletionTimestamp == nil && p.sandbox.Status.SandboxID != "" &&
+	return p.sandbox != nil && p.sandbox.DeletionTimestamp == nil && p.sandbox.Status.State == v1alpha1.SandboxRunning &&
 		meta.IsStatusConditionTrue(p.sandbox.Status.Conditions, v1alpha1.ConditionReady)
 }
 
@@ -213,55 +214,49 @@ func (p *execPass) sameSandbox() bool {
 		is.State != v1alpha1.SandboxGone && is.State != v1alpha1.SandboxStopped
 }
 
+// act is what does an action.
+type act = func(*execPass, context.Context) (ctrl.Result, error)
+
+// execActs are the actions that do something.
+func execActs() map[execAction]act {
+	return map[execAction]act{
+		execRecord:        (*execPass).recordGeneration,
+		execExpire:        (*execPass).expire,
+		execLetGo:         (*execPass).letGo,
+		execKill:          (*execPass).kill,
+		execNeverStarted:  (*execPass).neverStarted,
+		execGiveUp:        (*execPass).giveUp,
+		execSandboxFailed: (*execPass).refuseSandbox,
+		execWait:          (*execPass).wait,
+		execStart:         (*execPass).start,
+		execStartAgain:    (*execPass).startAgain,
+		execPrevent:       (*execPass).prevent,
+		execLook:          (*execPass).look,
+		execCancel:        (*execPass).cancel,
+		execSandboxLost:   (*execPass).sandboxLost,
+		execDiscard:       (*execPass).discard,
+		execBackOff:       (*execPass).backOff,
+		execConflict:      (*execPass).nameTaken,
+		execMake:          (*execPass).makeSandbox,
+		execWaitForTurn:   (*execPass).waitForTurn,
+		execTake:          (*execPass).take,
+	}
+}
+
 func (p *execPass) do(ctx context.Context, action execAction) (ctrl.Result, error) {
-	switch action {
-	case execRecord:
-		return p.recordGeneration(ctx)
-	case execExpire:
-		return p.expire(ctx)
-	case execLetGo:
-		return p.letGo(ctx)
-	case execKill:
-		return p.kill(ctx)
-	case execNeverStarted:
-		return p.neverStarted(ctx)
-	case execGiveUp:
-		return p.giveUp(ctx)
-	case execSandboxFailed:
-		return p.refuseSandbox(ctx)
-	case execWait:
-		return p.wait(ctx)
-	case execStart:
-		return p.start(ctx)
-	case execStartAgain:
-		return p.startAgain(ctx)
-	case execPrevent:
-		return p.prevent(ctx)
-	case execLook:
-		return p.look(ctx)
-	case execCancel:
-		return p.cancel(ctx)
-	case execSandboxLost:
-		return p.sandboxLost(ctx)
-	case execDiscard:
-		return p.discard(ctx)
-	case execBackOff:
-		return p.backOff(ctx)
-	case execConflict:
-		return p.nameTaken(ctx)
-	case execMake:
-		return p.makeSandbox(ctx)
-	case execWaitForTurn:
-		return p.waitForTurn(ctx)
-	case execTake:
-		return p.take(ctx)
-	default:
+	do, ok := execActs()[action]
+	if !ok {
 		return ctrl.Result{}, nil
 	}
+	return do(p, ctx)
 }
 
 // record writes the status where it changed.
 func (p *execPass) record(ctx context.Context) error {
+	if p.exec.Status.SandboxName == "" {
+		// Whoever looks at a run that waits, or never starts, wants to know what for.
+		p.exec.Status.SandboxName = sandboxNameOf(p.exec, attemptOf(p.exec))
+	}
 	p.exec.Status.ObservedGeneration = observeGeneration(p.exec.Status.Conditions, p.exec.Generation)
 	return writeStatus(ctx, p.client, &p.before, p.exec, !equality.Semantic.DeepEqual(&p.before.Status, &p.exec.Status))
 }
@@ -274,7 +269,8 @@ func (p *execPass) recordGeneration(ctx context.Context) (ctrl.Result, error) {
 	return p.do(ctx, decideExec(p.facts()))
 }
 
-// runsIn maps a Sandbox to the runs in it that are not finished.
+// runsIn maps a Sandbox to the runs in it that are not finished, and to the one that it was made for: a leader that was deposed
+// may have made it when that was finished.
 func (r *execReconciler) runsIn(ctx context.Context, sandbox client.Object) []reconcile.Request {
 	var execs v1alpha1.SandboxExecList
 	err := r.client.List(ctx, &execs, client.InNamespace(sandbox.GetNamespace()), client.MatchingFields{bySandbox: sandbox.GetName()})
@@ -285,6 +281,12 @@ func (r *execReconciler) runsIn(ctx context.Context, sandbox client.Object) []re
 	requests := make([]reconcile.Request, 0, len(execs.Items))
 	for i := range execs.Items {
 		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&execs.Items[i])})
+	}
+	if owner := metav1.GetControllerOf(sandbox); owner != nil && owner.Kind == "SandboxExec" {
+		key := types.NamespacedName{Namespace: sandbox.GetNamespace(), Name: owner.Name}
+		if request := (reconcile.Request{NamespacedName: key}); !slices.Contains(requests, request) {
+			requests = append(requests, request)
+		}
 	}
 	return requests
 }

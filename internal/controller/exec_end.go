@@ -39,8 +39,7 @@ func (p *execPass) prevented(ctx context.Context, run execution.Run) (ctrl.Resul
 		return p.end(ctx, &run, fenceGone())
 	}
 	if p.exec.Spec.DesiredState == v1alpha1.ExecCancelled {
-		return p.end(ctx, &run, ending{outcome: v1alpha1.OutcomeCancelled, reason: v1alpha1.ReasonCancelRequested,
-			message: "The command was cancelled before it started"})
+		return p.end(ctx, &run, p.cancelledBefore())
 	}
 	return p.end(ctx, &run, p.startDeadlineExceeded())
 }
@@ -53,8 +52,19 @@ func fenceGone() ending {
 
 // neverStarted ends a cancelled run for which nothing was done yet.
 func (p *execPass) neverStarted(ctx context.Context) (ctrl.Result, error) {
-	return p.endUnstarted(ctx, ending{outcome: v1alpha1.OutcomeCancelled, reason: v1alpha1.ReasonCancelRequested,
-		message: "The command was cancelled before it started"})
+	return p.endUnstarted(ctx, p.cancelledBefore())
+}
+
+// cancelledBefore is the end of a run that was cancelled before this attempt of it started.
+func (p *execPass) cancelledBefore() ending {
+	e := ending{outcome: v1alpha1.OutcomeCancelled, reason: v1alpha1.ReasonCancelRequested,
+		message: "The command was cancelled before it started"}
+	if attempts := p.exec.Status.Attempts; len(attempts) > 0 {
+		last := attempts[len(attempts)-1]
+		e.message = fmt.Sprintf("The command was cancelled before attempt %d started; attempt %d ended %s", last.Attempt+1, last.Attempt,
+			last.Outcome)
+	}
+	return e
 }
 
 // refuseSandbox ends a run whose Sandbox will not become Ready.
@@ -75,6 +85,9 @@ func (p *execPass) startDeadlineExceeded() ending {
 		p.startDeadline().Sub(p.exec.CreationTimestamp.Time))
 	if ready := meta.FindStatusCondition(p.exec.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
 		message += ": " + ready.Message
+	} else if !p.sandboxReady() {
+		// It was not said before: a sandbox of one run is given a moment without a word.
+		message += ": " + p.waitingFor()
 	}
 	return ending{outcome: v1alpha1.OutcomeStartFailed, reason: v1alpha1.ReasonStartDeadlineExceeded, message: message}
 }
@@ -97,7 +110,7 @@ func (p *execPass) sandboxLost(ctx context.Context) (ctrl.Result, error) {
 // is gone, the command is killed. run is nil where it has nothing in its sandbox, or that can't be reached any more.
 func (p *execPass) end(ctx context.Context, run *execution.Run, e ending) (ctrl.Result, error) {
 	sandboxID := p.exec.Status.SandboxID
-	if p.isRetried(e.outcome) {
+	if p.isRetried(e) {
 		p.fold(e)
 	} else {
 		p.finish(e)

@@ -84,10 +84,19 @@ func (p *execPass) handle(ctx context.Context, run execution.Run, report executi
 	case execution.StateNever:
 		return p.prevented(ctx, run)
 	case execution.StateAbsent:
-		return p.end(ctx, &run, fenceGone())
+		return p.fenceGone(ctx, run)
 	default:
 		return ctrl.Result{}, fmt.Errorf("the runner reports the unknown state %q", report.State)
 	}
+}
+
+// fenceGone ends a run of which nothing is left in its sandbox, and kills what may still be running of it: nobody would see
+// its end.
+func (p *execPass) fenceGone(ctx context.Context, run execution.Run) (ctrl.Result, error) {
+	if _, err := run.Cancel(ctx, true); err != nil {
+		return retryLater(err)
+	}
+	return p.end(ctx, &run, fenceGone())
 }
 
 // spoolUnavailable is the end of a run that has no place in its sandbox. Where it may have been started before, it may have

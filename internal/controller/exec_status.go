@@ -43,9 +43,7 @@ func (p *execPass) setProgress(progress, reason, message string) {
 func (p *execPass) finish(e ending) {
 	status := &p.exec.Status
 	status.Outcome, status.Reason = e.outcome, e.reason
-	completed := p.now
 	if e.end != nil {
-		completed = completed.Add(-e.end.Ago)
 		status.DurationMilliseconds = new(e.end.Duration.Milliseconds())
 		status.ExitCode = new(int32(e.end.ExitCode))
 		status.Signal = signalName(e.end.ExitCode)
@@ -57,8 +55,11 @@ func (p *execPass) finish(e ending) {
 		status.Stdout, status.Stderr = nil, nil
 	}
 	status.Outputs = e.outputs
-	status.CompletionTime = new(metav1.NewTime(completed))
+	status.CompletionTime = new(metav1.NewTime(e.completedAt(p.clock.Now(), status.StartTime)))
 	fitOutput(status.Stdout, status.Stderr)
+	if attempts := len(status.Attempts); e.end != nil && attempts > 0 {
+		e.message += fmt.Sprintf("; it was attempt %d of %d", attempts+1, p.exec.Spec.Retry.Limit+1)
+	}
 	if e.end != nil && e.end.DiskFull {
 		e.message += "; the disk of the sandbox was full then, so that the last of its output may be missing"
 	}
@@ -79,6 +80,18 @@ func (p *execPass) finish(e ending) {
 		setCondition(&status.Conditions, p.exec.Generation, v1alpha1.ConditionStarted, metav1.ConditionFalse,
 			v1alpha1.ReasonNeverStarted, "The command certainly never ran")
 	}
+}
+
+// completedAt is when the run ended: as long ago as the runner says, and never before it started, which whole seconds may
+// look like.
+func (e ending) completedAt(now time.Time, started *metav1.Time) time.Time {
+	if e.end != nil {
+		now = now.Add(-e.end.Ago)
+	}
+	if started != nil && now.Before(started.Time) {
+		return started.Time
+	}
+	return now
 }
 
 func (p *execPass) setEnd(kind, reason, message string) {
@@ -203,12 +216,23 @@ func keepLess(stream *v1alpha1.StreamStatus) {
 	stream.Retention = v1alpha1.RetentionTruncated
 }
 
-// truncationNote says so where a stream is not kept as a whole.
+// truncationNote says so where the status has no whole stream, and where the whole is.
 func truncationNote(stream *v1alpha1.StreamStatus, name string) string {
 	if stream == nil || stream.Retention != v1alpha1.RetentionTruncated {
 		return ""
 	}
+	if in := stream.StoredIn; in != nil && len(in.Keys) == 1 {
+		return fmt.Sprintf("; all %d bytes of %s are in %s", *stream.Bytes, name, nameOf(in))
+	}
 	return fmt.Sprintf("; of the %d bytes of %s, beginning and end are kept", *stream.Bytes, name)
+}
+
+// nameOf is the object as a person would call it.
+func nameOf(in *v1alpha1.StoredObject) string {
+	if in.Secret != "" {
+		return fmt.Sprintf("Secret %q", in.Secret)
+	}
+	return fmt.Sprintf("ConfigMap %q", in.ConfigMap)
 }
 
 // asText replaces runs of bytes that are no UTF-8.

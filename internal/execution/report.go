@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -102,14 +103,16 @@ type Stream struct {
 }
 
 // Within is the stream with no more kept of it than that.
-func (s Stream) Within(keep Keep) Stream {
-	if s.Truncated {
-		s.Head, s.Tail = s.Head[:min(int64(len(s.Head)), keep.Head)], s.Tail[max(int64(len(s.Tail))-keep.Tail, 0):]
-	} else if s.Bytes > keep.Head+keep.Tail {
-		s.Truncated = true
-		s.Head, s.Tail = s.Head[:keep.Head], s.Head[s.Bytes-keep.Tail:]
+func (s *Stream) Within(keep Keep) Stream {
+	within := *s
+	switch {
+	case s.Truncated:
+		within.Head, within.Tail = s.Head[:min(int64(len(s.Head)), keep.Head)], s.Tail[max(int64(len(s.Tail))-keep.Tail, 0):]
+	case s.Bytes > keep.Head+keep.Tail:
+		within.Truncated = true
+		within.Head, within.Tail = s.Head[:keep.Head], s.Head[s.Bytes-keep.Tail:]
 	}
-	return s
+	return within
 }
 
 // maxReportHeader bounds the lines before the streams, in bytes.
@@ -138,6 +141,10 @@ func (r Run) read(result backends.Result) (Report, error) {
 		State: State(fields["state"]), Reason: fields["reason"], Message: backends.Bounded(fields["message"], 500),
 	}
 	switch report.State {
+	case StateRefused:
+		if !oneWord.MatchString(report.Reason) {
+			report.Reason, report.Message = refusedUnreadable, "why can't be read any more"
+		}
 	case stateIncomplete:
 		return Report{}, errors.New("the command arrived incomplete in the sandbox")
 	case StateRunning:
@@ -157,6 +164,12 @@ func (r Run) read(result backends.Result) (Report, error) {
 	}
 	return report, nil
 }
+
+// What stands in the spool may be the command's own work: a reason that is none would make a status that nobody takes.
+var oneWord = regexp.MustCompile(`^[A-Z][A-Za-z]{0,63}$`)
+
+// refusedUnreadable is the reason of a refusal whose own can't be read.
+const refusedUnreadable = "SpoolUnavailable"
 
 // stateIncomplete: the connection was cut while the program was sent. Nothing happened.
 const stateIncomplete State = "incomplete"
@@ -202,8 +215,10 @@ func (r Run) readProgress(fields map[string]string, body []byte) (*Progress, err
 	return &p, nil
 }
 
+// hundredths of a second are bounded to what a clock can have counted: the numbers may be the command's own work.
 func hundredths(n int64) time.Duration {
-	return time.Duration(max(n, 0)) * 10 * time.Millisecond
+	const unit, tenYears = 10 * time.Millisecond, 10 * 365 * 24 * time.Hour
+	return time.Duration(min(max(n, 0), int64(tenYears/unit))) * unit
 }
 
 // read takes the stream's part off the body and returns the rest. Fewer bytes than announced mean that the spool was

@@ -105,6 +105,7 @@ func (p Program) writeProgram(s *scriptWriter) {
 		programs = append(programs, program)
 		condition := "command -v " + backends.Quote(program) + " >/dev/null 2>&1"
 		if len(interpreter.Check) > 0 {
+			programs[len(programs)-1] = strings.Join(interpreter.Argv, " ")
 			condition += " &&" + words(interpreter.Check) + " </dev/null >/dev/null 2>&1"
 		}
 		if interpreter.Builds {
@@ -116,7 +117,7 @@ func (p Program) writeProgram(s *scriptWriter) {
 		s.linef("if %s; then exec%s %s%s; fi", condition, words(interpreter.Argv), file, words(p.Code.Arguments))
 	}
 	s.linef("refuse InterpreterMissing %s", backends.Quote(fmt.Sprintf(
-		"the sandbox has none of the programs that run this language (looked for %s on its PATH)", strings.Join(programs, ", "))))
+		"the sandbox has none of the programs that run this code (looked for %s on its PATH)", strings.Join(programs, ", "))))
 }
 
 // words are arguments as a shell reads them, each after a space.
@@ -169,7 +170,8 @@ func (s *scriptWriter) input(input Input) {
 	s.linef("umask 022\n[ -d %[1]s ] || mkdir -p -- %[1]s 2>/dev/null || %[2]s'its directory can not be made'\numask 077", dir, refuse)
 	s.linef("[ ! -d %s ] || %s'a directory is there'", file, refuse)
 	s.content(fresh, input.Content, refuse+"'no permission, no space, or a read-only directory'")
-	s.linef("chmod %o %[2]s && mv -f -- %[2]s %[3]s || { rm -f -- %[2]s; %[4]s'it can not be replaced'; }", input.Mode.Perm(), fresh, file, refuse)
+	s.linef("chmod %o %[2]s && mv -f -- %[2]s %[3]s || { rm -f -- %[2]s; %[4]s'it can not be replaced'; }",
+		input.Mode.Perm(), fresh, file, refuse)
 }
 
 // spoolFile appends commands that make a file beside the script.
@@ -193,7 +195,12 @@ func (s *scriptWriter) content(file string, content []byte, otherwise string) {
 	s.lines.WriteString("{ { :")
 	for part := range slices.Chunk(content, chunk) {
 		s.lines.WriteString(" &&\nprintf '")
-		for _, c := range part {
+		for i, c := range part {
+			if i == 0 && c == '-' {
+				// To some shells the format would be an option.
+				s.lines.WriteString(`\055`)
+				continue
+			}
 			writeFormat(&s.lines, c)
 		}
 		s.lines.WriteByte('\'')

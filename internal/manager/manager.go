@@ -44,15 +44,28 @@ type settings struct {
 	metricsAddress, probeAddress string
 	secureMetrics                bool
 	leaderElect                  bool
+	lease                        leaseTimes
 	installation, namespace      string
 	backends                     string
 	workers                      int
 	period, deletionDeadline     time.Duration
-	compactAfter                 time.Duration
+	orphanGrace, compactAfter    time.Duration
 	printVersion                 bool
 	version                      string
 	changes                      []func(*ctrl.Options)
 	zap                          zap.Options
+}
+
+// leaseTimes are those of leader election, named as in other programs of Kubernetes.
+type leaseTimes struct{ duration, renewDeadline, retryPeriod time.Duration }
+
+func (t *leaseTimes) flags(f *flag.FlagSet) {
+	f.DurationVar(&t.duration, "leader-elect-lease-duration", 15*time.Second,
+		"How long after its last sign of life a leader may be replaced.")
+	f.DurationVar(&t.renewDeadline, "leader-elect-renew-deadline", 10*time.Second,
+		"How long a leader tries to renew its lease before it ends. Less than the lease's duration.")
+	f.DurationVar(&t.retryPeriod, "leader-elect-retry-period", 2*time.Second,
+		"How often a lease is renewed, or asked for. Less than the renew deadline.")
 }
 
 // Main is the whole program, for a function main. A program with a narrower view of the cluster changes the options of the
@@ -79,6 +92,7 @@ func flags(registry *backends.Registry) *settings {
 	f.BoolVar(&s.secureMetrics, "metrics-secure", true, "Serve metrics over HTTPS, to those who may read /metrics only.")
 	f.StringVar(&s.probeAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz; 0 = none.")
 	f.BoolVar(&s.leaderElect, "leader-elect", false, "Elect a leader, so that only one of several replicas is active.")
+	s.lease.flags(f)
 	f.StringVar(&s.installation, "installation-id", "",
 		"ID in the mark of every sandbox. Default: the UID of the namespace kube-system. A cluster that was restored or "+
 			"cloned elsewhere must set another.")
@@ -92,8 +106,11 @@ func flags(registry *backends.Registry) *settings {
 		"How often each provider is called to see that it works and what became of its sandboxes.")
 	f.DurationVar(&s.deletionDeadline, "deletion-deadline", controller.DefaultDeletionDeadline,
 		"How long a sandbox that can't be destroyed at its provider keeps its object.")
+	f.DurationVar(&s.orphanGrace, "orphan-grace", controller.DefaultOrphanGrace,
+		"How old a sandbox that no Sandbox object has any more must be before it is taken for an orphan.")
 	f.DurationVar(&s.compactAfter, "compact-after", controller.DefaultCompactAfter,
-		"How long after its end a SandboxExec keeps its output in status; outcome, exit code, counts and digests stay. Negative = for ever.")
+		"How long after its end a SandboxExec keeps its output in status; outcome, exit code, counts and digests stay. "+
+			"Negative = for ever.")
 	f.BoolVar(&s.printVersion, "version", false, "Print the version and end.")
 	registry.AddFlags(f)
 	s.zap.BindFlags(f)
@@ -139,7 +156,7 @@ func run(ctx context.Context, s *settings, registry *backends.Registry) error {
 	err = controller.Setup(ctx, mgr, controller.Options{
 		Registry: registry, Installation: s.installation, Namespace: s.namespace,
 		Workers: s.workers, Period: s.period, DeletionDeadline: s.deletionDeadline,
-		CompactAfter: s.compactAfter,
+		OrphanGrace: s.orphanGrace, CompactAfter: s.compactAfter,
 	})
 	if err != nil {
 		return err
@@ -164,6 +181,9 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 		LeaderElectionID:              "manager.sandboxes.run",
 		LeaderElectionNamespace:       s.namespace,
 		LeaderElectionReleaseOnCancel: true,
+		LeaseDuration:                 &s.lease.duration,
+		RenewDeadline:                 &s.lease.renewDeadline,
+		RetryPeriod:                   &s.lease.retryPeriod,
 		Cache:                         cache.Options{DefaultTransform: controller.StripFinished},
 		Client: client.Options{Cache: &client.CacheOptions{
 			// Secrets and ConfigMaps are read when they are used, and kept nowhere.

@@ -160,8 +160,8 @@ func (b *ExecBuilder) Progress() *ExecBuilder {
 }
 
 // Retry runs the command again, so many times at most, after these outcomes, without a wait.
-func (b *ExecBuilder) Retry(limit int32, on ...v1alpha1.RetriedOutcome) *ExecBuilder {
-	b.exec.Spec.Retry = &v1alpha1.ExecRetry{Limit: limit, On: on, BackoffSeconds: new(int32(0))}
+func (b *ExecBuilder) Retry(limit int32, outcomes ...v1alpha1.RetriedOutcome) *ExecBuilder {
+	b.exec.Spec.Retry = &v1alpha1.ExecRetry{Limit: limit, Outcomes: outcomes, BackoffSeconds: new(int32(0))}
 	return b
 }
 
