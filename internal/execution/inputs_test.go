@@ -195,7 +195,8 @@ func TestWhatIsTooLargeIsToldBeforeAnythingIsStarted(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "16777217 bytes together, and may be 16777216") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := (Run{Sandbox: shellless{}, Name: "x"}).Start(t.Context(), program); err == nil || strings.Contains(err.Error(), "calling") {
+	_, err = Run{Sandbox: shellless{}, Name: "x"}.Start(t.Context(), program)
+	if err == nil || strings.Contains(err.Error(), "calling") {
 		t.Errorf("it was handed on: %v", err)
 	}
 }
