@@ -160,7 +160,7 @@ var _ = Describe("What a SandboxExec runs", func() {
 		Entry("in TypeScript by Deno", v1alpha1.LanguageTypeScript, "deno", `echo "$@"; exit 3`,
 			`^run --allow-all /run/[^ ]*/code.ts an argument\n$`),
 		Entry("in Go", v1alpha1.LanguageGo, "go",
-			`[ "$1" = build ] || exit; { printf '#!/bin/sh\necho built from '; cat "$4"; echo '; echo "$@"; exit 3'; } >"$3"; chmod +x "$3"`,
+			`[ "$1" = build ] && { printf '#!/bin/sh\necho built from '; cat "$4"; echo '; echo "$@"; exit 3'; } >"$3"; chmod +x "$3"`,
 			`^built from the source\nan argument\n$`),
 	)
 
