@@ -137,7 +137,9 @@ func (r Run) finish(t *testing.T, program Program) Report {
 }
 
 // isUnderWay says that another state will follow.
-func isUnderWay(state State) bool { return state == StateRunning || state == StateStarting || state == StateLost }
+func isUnderWay(state State) bool {
+	return state == StateRunning || state == StateStarting || state == StateLost
+}
 
 // follow looks until the run is over.
 func (r Run) follow(t *testing.T) Report {

@@ -146,13 +146,9 @@ func TestACommandMayCloseItsStreams(t *testing.T) {
 
 func TestADaemonDoesNotHoldUpTheEnd(t *testing.T) {
 	inEveryShell(t, func(t *testing.T, run Run) {
-		gate := filepath.Join(t.TempDir(), "gate")
-		// They keep the streams of the command open until the test is over.
-		daemons := "for i in 1 2 3 4 5; do (setsid sh -c 'while [ ! -e " + gate + " ]; do sleep 0.2; done' &) ; done; echo started"
+		// They keep the streams of the command open until the test is over, and its directory gone.
+		daemons := "for i in 1 2 3 4 5; do (setsid sh -c 'while [ -d " + t.TempDir() + " ]; do sleep 0.2; done' &) ; done; echo started"
 		wantOutput(t, wantEnd(t, run.finish(t, shellLine(daemons)), 0, CauseExited).Stdout, "started\n")
-		if err := os.WriteFile(gate, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
 	})
 }
 
