@@ -34,7 +34,7 @@ func TestDecideSandbox(t *testing.T) {
 		"a new object is created":            {sandboxFacts{now: noon, equipped: true}, sandboxCreate},
 		"an open journal is searched first":  {sandboxFacts{now: noon, held: true, journalOpen: true}, sandboxFind},
 		"a sandbox as declared rests":        {running(func(*sandboxFacts) {}), sandboxRest},
-		"a changed generation is recorded":   {running(func(f *sandboxFacts) { f.current = false }), sandboxRecord},
+		"a changed spec is brought to it":    {running(func(f *sandboxFacts) { f.current = false }), sandboxConform},
 		"a lost finalizer is put back":       {running(func(f *sandboxFacts) { f.held = false }), sandboxHold},
 		"a suspect is probed":                {running(func(f *sandboxFacts) { f.suspect = true }), sandboxProbe},
 		"one that is being made is probed":   {running(func(f *sandboxFacts) { f.state = v1alpha1.SandboxCreating }), sandboxProbe},
@@ -46,7 +46,7 @@ func TestDecideSandbox(t *testing.T) {
 		"one without our finalizer is left":   {deleted(0, func(f *sandboxFacts) { f.held = false }), sandboxRest},
 		"one that never had a remote goes":    {deleted(0, func(f *sandboxFacts) { f.bound = false }), sandboxRelease},
 		"one whose remote is gone goes":       {deleted(0, func(f *sandboxFacts) { f.state = v1alpha1.SandboxGone }), sandboxRelease},
-		"a retained one goes":                 {deleted(0, func(f *sandboxFacts) { f.retain = true }), sandboxRelease},
+		"a retained one is left":              {deleted(0, func(f *sandboxFacts) { f.retain = true }), sandboxRetain},
 		"an abandoned one goes, and says so":  {deleted(0, func(f *sandboxFacts) { f.abandon = true }), sandboxAbandon},
 		"after the deadline it is given up":   {deleted(2*time.Minute, func(*sandboxFacts) {}), sandboxAbandon},
 		"abandoning what is gone is no event": {deleted(0, func(f *sandboxFacts) { f.abandon, f.bound = true, false }), sandboxRelease},
@@ -122,13 +122,19 @@ func TestDecideExec(t *testing.T) {
 			with(oneShot, func(f *execFacts) { f.leftover = true }), execDiscard,
 		},
 		"the finalizer of an attempt that is over goes first": {with(ready, func(f *execFacts) { f.seen = true }), execLetGo},
-		"the next attempt waits":                              {with(ready, func(f *execFacts) { f.startAt = noon.Add(time.Second) }), execBackOff},
+		"the next attempt waits": {
+			with(ready, func(f *execFacts) { f.startAt = noon.Add(time.Second) }), execBackOff,
+		},
 		"one that waits for the next attempt is cancelled": {
 			with(ready, func(f *execFacts) { f.startAt, f.cancelled = noon.Add(time.Second), true }), execNeverStarted,
 		},
-		"a run within one call is asked for its end":    {with(started, func(f *execFacts) { f.attached = true }), execTake},
-		"a run within one call is never started again":  {with(started, func(f *execFacts) { f.attached, f.now = true, noon.Add(time.Hour) }), execTake},
-		"a run within one call of another sandbox ends": {with(started, func(f *execFacts) { f.attached, f.sameSandbox = true, false }), execTake},
+		"a run within one call is asked for its end": {with(started, func(f *execFacts) { f.attached = true }), execTake},
+		"a run within one call is never started again": {
+			with(started, func(f *execFacts) { f.attached, f.now = true, noon.Add(time.Hour) }), execTake,
+		},
+		"a run within one call of another sandbox ends": {
+			with(started, func(f *execFacts) { f.attached, f.sameSandbox = true, false }), execTake,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := decideExec(c.facts); got != c.want {

@@ -149,6 +149,7 @@ func (p *execPass) startWithin(ctx context.Context, door *provider.Door, program
 		return ctrl.Result{}, err
 	}
 	remote, run := door.Remote(p.exec.Status.SandboxID).Attached(), p.run(door)
+	//nolint:contextcheck // the call outlives this pass; the manager's end ends it
 	p.attached.run(p.exec.DeepCopy(), secrets, func(ctx context.Context, call *attachedCall) {
 		call.end, call.rich, call.err = execution.Attach(ctx, remote, program, run.Stdout, run.Stderr)
 	})
@@ -195,8 +196,8 @@ func (p *execPass) endOfCall(ctx context.Context, call *attachedCall, cancelled 
 		return p.endUnstarted(ctx, e)
 	case cancelled:
 		return p.endUnstarted(ctx, ending{outcome: v1alpha1.OutcomeUnknown, reason: v1alpha1.ReasonCancelRequested,
-			message: "The call within which the command ran was ended; without a shell in the sandbox nothing can be killed there, so that " +
-				"it may go on until the sandbox ends"})
+			message: "The call within which the command ran was ended; without a shell in the sandbox nothing can be killed " +
+				"there, so that it may go on until the sandbox ends"})
 	case !p.facts().sameSandbox:
 		return p.sandboxLost(ctx)
 	default:

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -60,17 +61,9 @@ func (p *execPass) compactAt() time.Time {
 
 // hasOutput says that output of the run is in its status. The cache knows no more of it than that.
 func hasOutput(status *v1alpha1.SandboxExecStatus) bool {
-	for _, stream := range []*v1alpha1.StreamStatus{status.Stdout, status.Stderr} {
-		if isKept(stream) {
-			return true
-		}
-	}
-	for i := range status.Outputs {
-		if s := status.Outputs[i].State; s == v1alpha1.OutputKept || s == v1alpha1.OutputListed {
-			return true
-		}
-	}
-	return false
+	return isKept(status.Stdout) || isKept(status.Stderr) || slices.ContainsFunc(status.Outputs, func(o v1alpha1.OutputStatus) bool {
+		return o.State == v1alpha1.OutputKept || o.State == v1alpha1.OutputListed
+	})
 }
 
 func isKept(stream *v1alpha1.StreamStatus) bool {

@@ -191,7 +191,7 @@ func (p *execPass) startDeadline() time.Time {
 }
 
 func (p *execPass) sandboxReady() bool {
-	return p.sandbox != nil && p.sandbox.DeletionTimestamp == nil && p.sandbox.Status.SandboxID != "" &&
+	return p.sandbox != nil && p.sandbox.DeletionTimestamp == nil && p.sandbox.Status.State == v1alpha1.SandboxRunning &&
 		meta.IsStatusConditionTrue(p.sandbox.Status.Conditions, v1alpha1.ConditionReady)
 }
 
@@ -214,51 +214,41 @@ func (p *execPass) sameSandbox() bool {
 		is.State != v1alpha1.SandboxGone && is.State != v1alpha1.SandboxStopped
 }
 
+// act is what does an action.
+type act = func(*execPass, context.Context) (ctrl.Result, error)
+
+// execActs are the actions that do something.
+func execActs() map[execAction]act {
+	return map[execAction]act{
+		execRecord:        (*execPass).recordGeneration,
+		execExpire:        (*execPass).expire,
+		execLetGo:         (*execPass).letGo,
+		execKill:          (*execPass).kill,
+		execNeverStarted:  (*execPass).neverStarted,
+		execGiveUp:        (*execPass).giveUp,
+		execSandboxFailed: (*execPass).refuseSandbox,
+		execWait:          (*execPass).wait,
+		execStart:         (*execPass).start,
+		execStartAgain:    (*execPass).startAgain,
+		execPrevent:       (*execPass).prevent,
+		execLook:          (*execPass).look,
+		execCancel:        (*execPass).cancel,
+		execSandboxLost:   (*execPass).sandboxLost,
+		execDiscard:       (*execPass).discard,
+		execBackOff:       (*execPass).backOff,
+		execConflict:      (*execPass).nameTaken,
+		execMake:          (*execPass).makeSandbox,
+		execWaitForTurn:   (*execPass).waitForTurn,
+		execTake:          (*execPass).take,
+	}
+}
+
 func (p *execPass) do(ctx context.Context, action execAction) (ctrl.Result, error) {
-	switch action {
-	case execRecord:
-		return p.recordGeneration(ctx)
-	case execExpire:
-		return p.expire(ctx)
-	case execLetGo:
-		return p.letGo(ctx)
-	case execKill:
-		return p.kill(ctx)
-	case execNeverStarted:
-		return p.neverStarted(ctx)
-	case execGiveUp:
-		return p.giveUp(ctx)
-	case execSandboxFailed:
-		return p.refuseSandbox(ctx)
-	case execWait:
-		return p.wait(ctx)
-	case execStart:
-		return p.start(ctx)
-	case execStartAgain:
-		return p.startAgain(ctx)
-	case execPrevent:
-		return p.prevent(ctx)
-	case execLook:
-		return p.look(ctx)
-	case execCancel:
-		return p.cancel(ctx)
-	case execSandboxLost:
-		return p.sandboxLost(ctx)
-	case execDiscard:
-		return p.discard(ctx)
-	case execBackOff:
-		return p.backOff(ctx)
-	case execConflict:
-		return p.nameTaken(ctx)
-	case execMake:
-		return p.makeSandbox(ctx)
-	case execWaitForTurn:
-		return p.waitForTurn(ctx)
-	case execTake:
-		return p.take(ctx)
-	default:
+	do, ok := execActs()[action]
+	if !ok {
 		return ctrl.Result{}, nil
 	}
+	return do(p, ctx)
 }
 
 // record writes the status where it changed.

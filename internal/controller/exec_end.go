@@ -85,6 +85,9 @@ func (p *execPass) startDeadlineExceeded() ending {
 		p.startDeadline().Sub(p.exec.CreationTimestamp.Time))
 	if ready := meta.FindStatusCondition(p.exec.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
 		message += ": " + ready.Message
+	} else if !p.sandboxReady() {
+		// It was not said before: a sandbox of one run is given a moment without a word.
+		message += ": " + p.waitingFor()
 	}
 	return ending{outcome: v1alpha1.OutcomeStartFailed, reason: v1alpha1.ReasonStartDeadlineExceeded, message: message}
 }
@@ -107,7 +110,7 @@ func (p *execPass) sandboxLost(ctx context.Context) (ctrl.Result, error) {
 // is gone, the command is killed. run is nil where it has nothing in its sandbox, or that can't be reached any more.
 func (p *execPass) end(ctx context.Context, run *execution.Run, e ending) (ctrl.Result, error) {
 	sandboxID := p.exec.Status.SandboxID
-	if p.isRetried(e.outcome) {
+	if p.isRetried(e) {
 		p.fold(e)
 	} else {
 		p.finish(e)

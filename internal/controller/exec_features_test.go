@@ -15,7 +15,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	. "github.com/onsi/gomega/gstruct"
+	. "github.com/onsi/gomega/gstruct" //nolint:revive // as gomega itself
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -91,8 +91,10 @@ var _ = Describe("A SandboxExec with all that it may ask for", func() {
 			Expect(remotesOf("named", ns)).To(BeEmpty())
 		})
 
-		DescribeTable("leaves nothing, whatever way it ends", func(ctx SpecContext, outcome v1alpha1.ExecOutcome, make func() *v1alpha1.SandboxExec) {
-			one := make()
+		DescribeTable("leaves nothing, whatever way it ends", func(
+			ctx SpecContext, outcome v1alpha1.ExecOutcome, oneShot func() *v1alpha1.SandboxExec,
+		) {
+			one := oneShot()
 			create(ctx, one)
 			finished(ctx, one, outcome)
 			Eventually(func() int { return len(sandboxes(ctx)) }).Should(BeZero())
@@ -104,7 +106,8 @@ var _ = Describe("A SandboxExec with all that it may ask for", func() {
 				return builders.MakeOneShot(ns, "one", box()).Shell("sleep 60").Timeout(1).Obj()
 			}),
 			Entry("never started", v1alpha1.OutcomeStartFailed, func() *v1alpha1.SandboxExec {
-				return builders.MakeOneShot(ns, "one", builders.MakeSandbox(ns, "x").NamespacedProvider("absent")).Command("true").StartDeadline(3).Obj()
+				return builders.MakeOneShot(ns, "one", builders.MakeSandbox(ns, "x").NamespacedProvider("absent")).
+					Command("true").StartDeadline(3).Obj()
 			}),
 		)
 
@@ -148,10 +151,13 @@ var _ = Describe("A SandboxExec with all that it may ask for", func() {
 		It("finds its inputs, and leaves its outputs where they were asked for", func(ctx SpecContext) {
 			dir := GinkgoT().TempDir()
 			ready(ctx, box())
-			create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "in"}, BinaryData: map[string][]byte{"b": {0, 1, 0xff}}})
+			create(ctx, &corev1.ConfigMap{
+				ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "in"}, BinaryData: map[string][]byte{"b": {0, 1, 0xff}},
+			})
 			run := builders.MakeExec(ns, "run", "sbx").
 				Input(dir+"/deep/text", "it's a text\n").InputFrom(dir+"/binary", 0o640, builders.ConfigMapKey("in", "b")).
-				Shell(`cat "`+dir+`/deep/text"; mkdir -p "$HOME/../root/d/sub"; cd "$HOME/../root"; cp `+dir+`/binary b; printf text >t; cp t d/e; cp t s`).
+				Shell(`cat "`+dir+`/deep/text"; mkdir -p "$HOME/../root/d/sub"; cd "$HOME/../root"; cp `+dir+`/binary b
+					printf text >t; cp t d/e; cp t s`).
 				Output("/t").Output("/d").Output("/absent").Output("/b").
 				OutputTo("/b2", builders.ToConfigMap("", "")).OutputTo("/s", builders.ToSecret("mine", "k")).Obj()
 			run.Spec.Outputs[4].Path = "/d/e"
@@ -184,7 +190,8 @@ var _ = Describe("A SandboxExec with all that it may ask for", func() {
 
 		It("fails when an output that it must have is missing, and reads the others", func(ctx SpecContext) {
 			ready(ctx, box())
-			run := builders.MakeExec(ns, "run", "sbx").Shell(`mkdir -p "$HOME/../root"; echo x >"$HOME/../root/x"`).RequiredOutput("/absent").Output("/x").Obj()
+			run := builders.MakeExec(ns, "run", "sbx").Shell(`mkdir -p "$HOME/../root"; echo x >"$HOME/../root/x"`).
+				RequiredOutput("/absent").Output("/x").Obj()
 			create(ctx, run)
 			finished(ctx, run, v1alpha1.OutcomeFailed)
 			Expect(run.Status.Reason).To(Equal(v1alpha1.ReasonOutputMissing))
@@ -228,9 +235,12 @@ var _ = Describe("A SandboxExec with all that it may ask for", func() {
 
 		It("stores the whole of a stream, without the values of Secrets", func(ctx SpecContext) {
 			ready(ctx, box())
-			create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "s"}, StringData: map[string]string{"k": "tops3cret"}})
+			create(ctx, &corev1.Secret{
+				ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "s"}, StringData: map[string]string{"k": "tops3cret"},
+			})
 			run := builders.MakeExec(ns, "run", "sbx").EnvFrom("TOKEN", builders.SecretKey("s", "k")).
-				Shell(`i=0; while [ $i -lt 3000 ]; do echo "line $i $TOKEN"; i=$((i+1)); done`).StdoutTo(builders.ToConfigMap("logs", "")).Obj()
+				Shell(`i=0; while [ $i -lt 3000 ]; do echo "line $i $TOKEN"; i=$((i+1)); done`).
+				StdoutTo(builders.ToConfigMap("logs", "")).Obj()
 			create(ctx, run)
 			finished(ctx, run, v1alpha1.OutcomeSucceeded)
 			Expect(run.Status.Stdout.Retention).To(Equal(v1alpha1.RetentionTruncated))
@@ -319,7 +329,9 @@ var _ = Describe("A SandboxExec with all that it may ask for", func() {
 
 	It("shows what is printed while it runs, without the values of Secrets", func(ctx SpecContext) {
 		ready(ctx, box())
-		create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "s"}, StringData: map[string]string{"k": "tops3cret"}})
+		create(ctx, &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "s"}, StringData: map[string]string{"k": "tops3cret"},
+		})
 		run := builders.MakeExec(ns, "run", "sbx").EnvFrom("TOKEN", builders.SecretKey("s", "k")).
 			Shell("echo one $TOKEN; sleep 3; echo two; sleep 3").Progress().Obj()
 		create(ctx, run)
@@ -339,8 +351,8 @@ var _ = Describe("A SandboxExec with all that it may ask for", func() {
 	Describe("with code of other kinds", func() {
 		It("is run by the interpreter that it names, with its arguments", func(ctx SpecContext) {
 			ready(ctx, box())
-			run := builders.MakeExec(ns, "run", "sbx").Code("", "one\ntwo\nthree\n").Interpreter("sed", "-n", "-f").Arguments("/etc/hostname").Obj()
-			run.Spec.Code.Source = "1s/.*/read by sed/p"
+			run := builders.MakeExec(ns, "run", "sbx").Code("", "1s/.*/read by sed/p").
+				Interpreter("sed", "-n", "-f").Arguments("/etc/hostname").Obj()
 			create(ctx, run)
 			finished(ctx, run, v1alpha1.OutcomeSucceeded)
 			Expect(run.Status.Stdout.Head).To(Equal("read by sed\n"))
@@ -372,7 +384,8 @@ var _ = Describe("A SandboxExec with all that it may ask for", func() {
 			Expect(run.Status.Outputs[1].State).To(Equal(v1alpha1.OutputNotText))
 			Expect(run.Status.Outputs[1].MediaType).To(Equal("image/png"))
 			finished(ctx, stored, v1alpha1.OutcomeSucceeded)
-			Expect(stored.Status.Outputs[1].StoredIn).To(HaveValue(Equal(v1alpha1.StoredObject{ConfigMap: "stored", Keys: []string{"r-result-2.png"}})))
+			Expect(stored.Status.Outputs[1].StoredIn).To(HaveValue(Equal(
+				v1alpha1.StoredObject{ConfigMap: "stored", Keys: []string{"r-result-2.png"}})))
 			var configMap corev1.ConfigMap
 			Expect(k8s.Get(ctx, client.ObjectKey{Namespace: ns, Name: "stored"}, &configMap)).To(Succeed())
 			Expect(configMap.BinaryData["r-result-2.png"]).To(Equal([]byte("\x89PNG\xff")))
@@ -389,7 +402,9 @@ var _ = Describe("A SandboxExec with all that it may ask for", func() {
 	})
 
 	Describe("in a sandbox without a shell", func() {
-		shellless := func() *builders.SandboxBuilder { return builders.MakeSandbox(ns, "sbx").NamespacedProvider("shellless") }
+		shellless := func() *builders.SandboxBuilder {
+			return builders.MakeSandbox(ns, "sbx").NamespacedProvider("shellless")
+		}
 
 		It("runs within one call", func(ctx SpecContext) {
 			ready(ctx, shellless())
@@ -465,13 +480,16 @@ var _ = Describe("Old finished SandboxExecs", func() {
 			status.Stdout = &v1alpha1.StreamStatus{
 				Head: "text", Bytes: new(int64(4)), SHA256: sum, Retention: v1alpha1.RetentionComplete, Encoding: v1alpha1.EncodingUTF8,
 			}
-			status.Outputs = []v1alpha1.OutputStatus{{Name: "/o", State: v1alpha1.OutputKept, Content: "text", Bytes: new(int64(4)), SHA256: sum}}
+			status.Outputs = []v1alpha1.OutputStatus{
+				{Name: "/o", State: v1alpha1.OutputKept, Content: "text", Bytes: new(int64(4)), SHA256: sum},
+			}
 			return k8s.Status().Update(ctx, old)
 		}).Should(Succeed())
 		// The status of another's hand wakes nobody; a change of the spec does.
 		old.Spec.TTLSecondsAfterFinished = new(int32(31536000))
 		Expect(k8s.Update(ctx, old)).To(Succeed())
-		Eventually(func() v1alpha1.StreamRetention { return refresh(ctx, old).Status.Stdout.Retention }).Should(Equal(v1alpha1.RetentionCompacted))
+		Eventually(func() v1alpha1.StreamRetention { return refresh(ctx, old).Status.Stdout.Retention }).
+			Should(Equal(v1alpha1.RetentionCompacted))
 		Expect(old.Status.Stdout).To(HaveValue(MatchFields(IgnoreExtras, Fields{
 			"Head": BeEmpty(), "Bytes": HaveValue(BeEquivalentTo(4)), "SHA256": Equal(sum),
 		})))

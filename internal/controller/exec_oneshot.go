@@ -26,7 +26,7 @@ import (
 const ownSandboxTime = 2 * time.Second
 
 // attemptOf is the how-manieth attempt an exec is at, or ended with.
-func attemptOf(exec *v1alpha1.SandboxExec) int32 { return int32(len(exec.Status.Attempts)) + 1 } //nolint:gosec // ten at most
+func attemptOf(exec *v1alpha1.SandboxExec) int32 { return int32(len(exec.Status.Attempts)) + 1 }
 
 // sandboxNameOf is the name of the Sandbox in which an attempt of the exec runs.
 func sandboxNameOf(exec *v1alpha1.SandboxExec, attempt int32) string {
@@ -71,8 +71,8 @@ func (p *execPass) isNewlyMade() bool {
 // nameTaken ends a run whose own Sandbox can't be made, as another has its name.
 func (p *execPass) nameTaken(ctx context.Context) (ctrl.Result, error) {
 	return p.endUnstarted(ctx, ending{outcome: v1alpha1.OutcomeStartFailed, reason: v1alpha1.ReasonNameConflict,
-		message: fmt.Sprintf("The command was not started: Sandbox %q exists, and is not this run's; delete it, and create this SandboxExec again",
-			sandboxNameOf(p.exec, attemptOf(p.exec)))})
+		message: fmt.Sprintf("The command was not started: Sandbox %q exists, and is not this run's; delete it, and create this "+
+			"SandboxExec again", sandboxNameOf(p.exec, attemptOf(p.exec)))})
 }
 
 // discard deletes the Sandboxes that were made for attempts which are over.
@@ -93,7 +93,8 @@ func (p *execPass) discardSandboxes(ctx context.Context) error {
 			continue
 		}
 		p.spent.forget(sandbox.Status.SandboxID)
-		if err := p.client.Delete(ctx, sandbox, client.Preconditions{UID: &sandbox.UID}); client.IgnoreNotFound(err) != nil {
+		err := p.client.Delete(ctx, sandbox, client.Preconditions{UID: &sandbox.UID})
+		if client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("deleting the run's sandbox: %w", err)
 		}
 	}

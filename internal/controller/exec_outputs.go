@@ -46,14 +46,14 @@ type output struct {
 
 // endWithOutputs collects what is wanted of the sandbox after the command's end, stores it, and records how the run ended.
 func (p *execPass) endWithOutputs(ctx context.Context, run *execution.Run, e ending) (ctrl.Result, error) {
-	if p.isRetried(e.outcome) {
+	if p.isRetried(e) {
 		return p.end(ctx, run, e)
 	}
 	outputs, err := p.collect(ctx, &e)
 	if err != nil {
 		return retryLater(err)
 	}
-	if requireOutputs(&e, outputs); p.isRetried(e.outcome) {
+	if requireOutputs(&e, outputs); p.isRetried(e) {
 		return p.end(ctx, run, e)
 	}
 	if err := p.store(ctx, &e, outputs); err != nil {
@@ -111,7 +111,7 @@ func outputOf(spec *v1alpha1.ExecOutput, found execution.Collected, limit int64)
 		if spec.To != nil {
 			status.Message = "It is a directory: only its listing is kept, here; to have its files, name them, or an archive of them"
 		}
-		status.EntryCount = new(int32(min(len(found.Entries), 1<<30))) //nolint:gosec // bounded
+		status.EntryCount = new(int32(min(len(found.Entries), 1<<30)))
 		for _, entry := range found.Entries[:min(len(found.Entries), mostEntries)] {
 			status.Entries = append(status.Entries, entryOf(entry))
 		}
@@ -157,11 +157,12 @@ func (o *output) tooLarge(limit int64) {
 	}
 	o.status.State, o.content = v1alpha1.OutputTooLarge, nil
 	if o.to == nil {
-		o.status.Message = fmt.Sprintf("%s the %d that status takes: name a ConfigMap or a Secret for it in to, which takes %d", size, limit, mostStored)
+		o.status.Message = fmt.Sprintf("%s the %d that status takes: name a ConfigMap or a Secret for it in to, which takes %d",
+			size, limit, mostStored)
 		return
 	}
-	o.status.Message = fmt.Sprintf("%s the %d that one ConfigMap or Secret takes: give it one of its own, write less, or have the command send "+
-		"it to a store of yours", size, limit)
+	o.status.Message = fmt.Sprintf("%s the %d that one ConfigMap or Secret takes: give it one of its own, write less, or have the "+
+		"command send it to a store of yours", size, limit)
 }
 
 // redact takes values of Secrets out of what does not go into a Secret.

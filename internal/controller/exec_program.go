@@ -105,7 +105,8 @@ var languages = map[v1alpha1.CodeLanguage]execution.Code{
 		Extension: "js", Interpreters: []execution.Interpreter{{Argv: []string{"node"}}, {Argv: []string{"nodejs"}}},
 	},
 	v1alpha1.LanguageTypeScript: {Extension: "ts", Interpreters: []execution.Interpreter{
-		{Argv: []string{"tsx"}}, {Argv: []string{"bun", "run"}}, {Argv: []string{"deno", "run", "--allow-all"}}, {Argv: []string{"ts-node"}},
+		{Argv: []string{"tsx"}}, {Argv: []string{"bun", "run"}},
+		{Argv: []string{"deno", "run", "--allow-all"}}, {Argv: []string{"ts-node"}},
 		// Node runs it by itself from version 22.6 on, with a flag that later ones still take.
 		{Argv: []string{"node", "--experimental-strip-types"}, Check: []string{"node", "--experimental-strip-types", "--eval", "0"}},
 	}},

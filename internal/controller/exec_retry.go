@@ -21,11 +21,19 @@ const (
 	mostBackoff           = 10 * time.Minute
 )
 
-// isRetried says that an attempt which ends so is followed by another.
-func (p *execPass) isRetried(outcome v1alpha1.ExecOutcome) bool {
+// isRetried says that an attempt which ends so is followed by another. What can never work is not tried again.
+func (p *execPass) isRetried(e ending) bool {
 	retry := p.exec.Spec.Retry
-	return retry != nil && attemptOf(p.exec) <= retry.Limit && slices.Contains(retry.Outcomes, v1alpha1.RetriedOutcome(outcome)) &&
-		p.exec.Spec.DesiredState != v1alpha1.ExecCancelled && p.exec.DeletionTimestamp == nil
+	switch {
+	case retry == nil, attemptOf(p.exec) > retry.Limit:
+		return false
+	case p.exec.Spec.DesiredState == v1alpha1.ExecCancelled, p.exec.DeletionTimestamp != nil:
+		return false
+	case e.reason == v1alpha1.ReasonInvalid, e.reason == v1alpha1.ReasonUnsupported:
+		return false
+	default:
+		return slices.Contains(retry.Outcomes, v1alpha1.RetriedOutcome(e.outcome))
+	}
 }
 
 // backoff is the wait before the next attempt, after so many.
@@ -42,7 +50,8 @@ func (p *execPass) fold(e ending) {
 	status, retry := &p.exec.Status, p.exec.Spec.Retry
 	attempt := v1alpha1.AttemptStatus{
 		Attempt: attemptOf(p.exec), Outcome: e.outcome, Reason: e.reason, StartTime: status.StartTime,
-		CompletionTime: new(metav1.NewTime(e.completedAt(p.clock.Now(), status.StartTime))), SandboxID: status.SandboxID, Incarnation: status.Incarnation,
+		CompletionTime: new(metav1.NewTime(e.completedAt(p.clock.Now(), status.StartTime))),
+		SandboxID:      status.SandboxID, Incarnation: status.Incarnation,
 	}
 	if e.end != nil {
 		attempt.ExitCode = new(int32(e.end.ExitCode))

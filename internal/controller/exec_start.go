@@ -24,16 +24,21 @@ func (p *execPass) wait(ctx context.Context) (ctrl.Result, error) {
 	if p.isNewlyMade() {
 		return ctrl.Result{RequeueAfter: ownSandboxTime}, nil
 	}
-	name := sandboxNameOf(p.exec, attemptOf(p.exec))
-	message := fmt.Sprintf("Sandbox %q does not exist", name)
-	if p.sandbox != nil {
-		message = fmt.Sprintf("Sandbox %q is not Ready", name)
-		if ready := meta.FindStatusCondition(p.sandbox.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
-			message += fmt.Sprintf(" (%s): %s", ready.Reason, ready.Message)
-		}
-	}
-	p.setProgress(v1alpha1.ConditionReconciling, v1alpha1.ReasonWaitingForSandbox, message)
+	p.setProgress(v1alpha1.ConditionReconciling, v1alpha1.ReasonWaitingForSandbox, p.waitingFor())
 	return ctrl.Result{RequeueAfter: p.untilStartDeadline()}, p.record(ctx)
+}
+
+// waitingFor says what is the matter with the Sandbox that the run waits for.
+func (p *execPass) waitingFor() string {
+	name := sandboxNameOf(p.exec, attemptOf(p.exec))
+	if p.sandbox == nil {
+		return fmt.Sprintf("Sandbox %q does not exist", name)
+	}
+	message := fmt.Sprintf("Sandbox %q is not Ready", name)
+	if ready := meta.FindStatusCondition(p.sandbox.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
+		message += fmt.Sprintf(" (%s): %s", ready.Reason, ready.Message)
+	}
+	return message
 }
 
 // untilStartDeadline is a little more than the time that is left, so that the next pass finds it over.
@@ -97,8 +102,8 @@ func (p *execPass) refusal(ctx context.Context, door *provider.Door, program exe
 		return refused(v1alpha1.ReasonInvalid, err.Error()), nil
 	}
 	if registration := door.Registration(); isNative(p.exec) && !slices.Contains(registration.Capabilities, backends.CapabilityCode) {
-		return refused(v1alpha1.ReasonUnsupported, fmt.Sprintf("backend %s has no interpreter of its own; leave out code.engine to run the "+
-			"code with a program of the sandbox", registration.Name)), nil
+		return refused(v1alpha1.ReasonUnsupported, fmt.Sprintf("backend %s has no interpreter of its own; leave out code.engine to "+
+			"run the code with a program of the sandbox", registration.Name)), nil
 	}
 	taken, err := p.takenDestination(ctx)
 	if err != nil || taken == "" {

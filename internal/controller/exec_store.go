@@ -77,7 +77,7 @@ func (p *execPass) store(ctx context.Context, e *ending, outputs []output) error
 		}
 		for _, s := range pending {
 			if s.into == objects[d] {
-				s.done(*objects[d], s.keys, problem)
+				s.done(objects[d], s.keys, problem)
 			}
 		}
 	}
@@ -88,7 +88,7 @@ func (p *execPass) store(ctx context.Context, e *ending, outputs []output) error
 type storing struct {
 	into *stored
 	keys []string
-	done func(in stored, keys []string, problem *storeProblem)
+	done func(in *stored, keys []string, problem *storeProblem)
 }
 
 // storeProblem is why an object could not be stored, now or later.
@@ -97,7 +97,7 @@ type storeProblem struct {
 	message string
 }
 
-func (s stored) where(keys []string) *v1alpha1.StoredObject {
+func (s *stored) where(keys []string) *v1alpha1.StoredObject {
 	where := &v1alpha1.StoredObject{Keys: keys}
 	if s.secret {
 		where.Secret = s.name
@@ -107,7 +107,7 @@ func (s stored) where(keys []string) *v1alpha1.StoredObject {
 	return where
 }
 
-func (o *output) stored(in stored, keys []string, problem *storeProblem) {
+func (o *output) stored(in *stored, keys []string, problem *storeProblem) {
 	if problem != nil {
 		o.status.State, o.status.Message = problem.state, problem.message
 		return
@@ -153,7 +153,7 @@ func (p *execPass) storeStreams(e *ending, object func(destination) *stored) []s
 			continue
 		}
 		maps.Copy(into.data, parts)
-		pending = append(pending, storing{into: into, keys: keys, done: func(in stored, keys []string, problem *storeProblem) {
+		pending = append(pending, storing{into: into, keys: keys, done: func(in *stored, keys []string, problem *storeProblem) {
 			if problem != nil {
 				*s.note += fmt.Sprintf("; %s was not stored: %s", s.name, problem.message)
 				return
@@ -165,7 +165,7 @@ func (p *execPass) storeStreams(e *ending, object func(destination) *stored) []s
 }
 
 // parts are what of a stream is stored under which key.
-func (e *ending) parts(d destination, s *execution.Stream) map[string][]byte {
+func (e ending) parts(d destination, s *execution.Stream) map[string][]byte {
 	redact := e.redaction
 	if d.secret {
 		redact = redaction{}
@@ -183,7 +183,8 @@ func (p *execPass) storeObject(ctx context.Context, s *stored) (*storeProblem, e
 	if err := controllerutil.SetControllerReference(p.exec, object, p.client.Scheme()); err != nil {
 		return nil, fmt.Errorf("owning %s: %w", s.name, err)
 	}
-	err := p.direct.Create(ctx, object)
+	// To wait for its own writes, the client would make an informer of the kind: nothing caches Secrets and ConfigMaps.
+	err := p.client.Create(ctx, object, client.DisableReadYourWritesConsistency)
 	switch {
 	case apierrors.IsAlreadyExists(err):
 		return p.storedEarlier(ctx, s)

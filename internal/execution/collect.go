@@ -14,8 +14,11 @@ import (
 
 // Files are the file operations of one remote, as package backends has them.
 type Files interface {
+	// Stat describes the file, a link itself and not its target.
 	Stat(ctx context.Context, path string) (backends.FileInfo, error)
+	// ReadFile returns the exact content of a regular file of at most so many bytes.
 	ReadFile(ctx context.Context, path string, limit int64) ([]byte, error)
+	// ReadDir returns the entries of a directory, sorted by name.
 	ReadDir(ctx context.Context, path string) ([]backends.FileInfo, error)
 }
 

@@ -103,14 +103,16 @@ type Stream struct {
 }
 
 // Within is the stream with no more kept of it than that.
-func (s Stream) Within(keep Keep) Stream {
-	if s.Truncated {
-		s.Head, s.Tail = s.Head[:min(int64(len(s.Head)), keep.Head)], s.Tail[max(int64(len(s.Tail))-keep.Tail, 0):]
-	} else if s.Bytes > keep.Head+keep.Tail {
-		s.Truncated = true
-		s.Head, s.Tail = s.Head[:keep.Head], s.Head[s.Bytes-keep.Tail:]
+func (s *Stream) Within(keep Keep) Stream {
+	within := *s
+	switch {
+	case s.Truncated:
+		within.Head, within.Tail = s.Head[:min(int64(len(s.Head)), keep.Head)], s.Tail[max(int64(len(s.Tail))-keep.Tail, 0):]
+	case s.Bytes > keep.Head+keep.Tail:
+		within.Truncated = true
+		within.Head, within.Tail = s.Head[:keep.Head], s.Head[s.Bytes-keep.Tail:]
 	}
-	return s
+	return within
 }
 
 // maxReportHeader bounds the lines before the streams, in bytes.

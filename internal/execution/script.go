@@ -170,7 +170,8 @@ func (s *scriptWriter) input(input Input) {
 	s.linef("umask 022\n[ -d %[1]s ] || mkdir -p -- %[1]s 2>/dev/null || %[2]s'its directory can not be made'\numask 077", dir, refuse)
 	s.linef("[ ! -d %s ] || %s'a directory is there'", file, refuse)
 	s.content(fresh, input.Content, refuse+"'no permission, no space, or a read-only directory'")
-	s.linef("chmod %o %[2]s && mv -f -- %[2]s %[3]s || { rm -f -- %[2]s; %[4]s'it can not be replaced'; }", input.Mode.Perm(), fresh, file, refuse)
+	s.linef("chmod %o %[2]s && mv -f -- %[2]s %[3]s || { rm -f -- %[2]s; %[4]s'it can not be replaced'; }",
+		input.Mode.Perm(), fresh, file, refuse)
 }
 
 // spoolFile appends commands that make a file beside the script.

@@ -89,7 +89,9 @@ func (a Attached) RunCode(ctx context.Context, code backends.SourceCode) (backen
 const attachedGrace = time.Minute
 
 // attached is what every attached call passes.
-func attached[T any](ctx context.Context, d *Door, operation string, timeout time.Duration, do func(context.Context) (T, error)) (T, error) {
+func attached[T any](
+	ctx context.Context, d *Door, operation string, timeout time.Duration, do func(context.Context) (T, error),
+) (T, error) {
 	var zero T
 	if err := d.account.enter(d.registration.Name, operation, time.Now()); err != nil {
 		return zero, err

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -286,9 +287,7 @@ func labelsAreReplaced(t *T) {
 	id := t.create(request).ID
 	request.Labels = map[string]string{"stays": "2", "example.com/comes": "it's \"new\" ünïcödé"}
 	given := map[string]string{backends.MarkUID: "forged", backends.MarkInstallation: "forged"}
-	for key, value := range request.Labels {
-		given[key] = value
-	}
+	maps.Copy(given, request.Labels)
 	err := labeler.SetLabels(t.ctx, id, given)
 	if errors.Is(err, backends.Invalid) { // so a forged mark may be answered
 		err = labeler.SetLabels(t.ctx, id, request.Labels)

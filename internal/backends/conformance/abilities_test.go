@@ -6,6 +6,7 @@ package conformance_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -176,35 +177,45 @@ func TestChecksOfAbilitiesNoticeWhatTheyAreFor(t *testing.T) {
 		}}, "ends a paused remote", "Get still finds"},
 		{"labels are added", brokenAbilities{setLabels: func(b able, id string, labels map[string]string) error {
 			all := map[string]string{"goes": "1"}
-			for key, value := range labels {
-				all[key] = value
-			}
+			maps.Copy(all, labels)
 			return b.SetLabels(ctx, id, all)
 		}}, "replaces labels", "the labels do not become"},
-		{"endpoints have the wrong scheme", brokenAbilities{endpoint: func(b able, id string, port backends.Port) (backends.Endpoint, error) {
+		{"endpoints have the wrong scheme", brokenAbilities{endpoint: func(
+			b able, id string, port backends.Port,
+		) (backends.Endpoint, error) {
 			port.Protocol = backends.ProtocolTCP
 			return b.Endpoint(ctx, id, port)
 		}}, "gives each port a URL", "is \"tcp://"},
-		{"each call opens another way", brokenAbilities{endpoint: func(b able, id string, port backends.Port) (backends.Endpoint, error) {
+		{"each call opens another way", brokenAbilities{endpoint: func(
+			b able, id string, port backends.Port,
+		) (backends.Endpoint, error) {
 			urls++
 			port.Number += int32(urls)
 			return b.Endpoint(ctx, id, port)
 		}}, "gives each port a URL", "and then"},
-		{"endpoints lead nowhere", brokenAbilities{endpoint: func(b able, id string, port backends.Port) (backends.Endpoint, error) {
+		{"endpoints lead nowhere", brokenAbilities{endpoint: func(
+			b able, id string, port backends.Port,
+		) (backends.Endpoint, error) {
 			port.Number++
 			return b.Endpoint(ctx, id, port)
 		}}, "reaches what listens", "is not reached"},
-		{"failed code is a success", brokenAbilities{runCode: func(b able, id string, code *backends.SourceCode, r *backends.CodeResult) (err error) {
+		{"failed code is a success", brokenAbilities{runCode: func(
+			b able, id string, code *backends.SourceCode, r *backends.CodeResult,
+		) (err error) {
 			*r, err = b.RunCode(ctx, id, *code)
 			r.ExitCode = 0
 			return err
 		}}, "tells how it ended", "ends with 1 gives"},
-		{"code has no deadline", brokenAbilities{runCode: func(b able, id string, code *backends.SourceCode, r *backends.CodeResult) (err error) {
+		{"code has no deadline", brokenAbilities{runCode: func(
+			b able, id string, code *backends.SourceCode, r *backends.CodeResult,
+		) (err error) {
 			code.Timeout *= 6
 			*r, err = b.RunCode(ctx, id, *code)
 			return err
 		}}, "code at its deadline", "took 6"},
-		{"any language is taken", brokenAbilities{runCode: func(b able, id string, code *backends.SourceCode, r *backends.CodeResult) (err error) {
+		{"any language is taken", brokenAbilities{runCode: func(
+			b able, id string, code *backends.SourceCode, r *backends.CodeResult,
+		) (err error) {
 			code.Language = "shell"
 			*r, err = b.RunCode(ctx, id, *code)
 			return err

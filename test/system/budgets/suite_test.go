@@ -6,7 +6,8 @@
 // Package budgets_test holds the numbers that the operator keeps: how long things take, how many writes and calls they cost, how
 // much memory. `make test` runs it last and alone, as what other tests do to the machine would be measured too.
 //
-// latency_test.go takes the time, writes_test.go counts what the manager writes.
+// latency_test.go takes the time, writes_test.go counts what the manager writes, memory_test.go looks at what it holds, and
+// burst_test.go runs many commands at once.
 package budgets_test
 
 import (

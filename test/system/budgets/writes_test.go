@@ -6,15 +6,21 @@
 package budgets_test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"net"
+	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 	"github.com/sandbox-operator/sandbox-operator/test/apiproxy"
+	"github.com/sandbox-operator/sandbox-operator/test/builders"
 	"github.com/sandbox-operator/sandbox-operator/test/system/testbed"
 )
 
@@ -60,6 +66,14 @@ var _ = Describe("The manager's writes to the API server", func() {
 		expectWrites(start, 1)
 	})
 
+	It("are 7 for a SandboxExec with a sandbox of its own, its sandbox's among them", func(ctx context.Context) {
+		start := bed.Proxy.Now()
+		run := room.Run(ctx, builders.MakeOneShot(room.Namespace, "run", room.Sandbox("run")).Command("true"))
+		Expect(run.Status.Outcome).To(Equal(v1alpha1.OutcomeSucceeded), testbed.StateOf(run))
+		room.EventuallyRemotes(ctx, room.Namespace, 1)
+		expectWrites(start, 7)
+	})
+
 	It("are 2 for a short SandboxExec, 4 for a longer one, and none when both are over", func(ctx context.Context) {
 		room.Ready(ctx, room.Sandbox("box"))
 		start := bed.Proxy.Now()
@@ -78,3 +92,60 @@ var _ = Describe("The manager's writes to the API server", func() {
 		Consistently(func() string { return fmt.Sprint(writes(start)) }).WithTimeout(2 * time.Second).Should(Equal("[]"))
 	})
 })
+
+var _ = Describe("The manager's calls to a provider", func() {
+	It("are 1 to make a sandbox, 1 for a short SandboxExec, and few for a long one", func(ctx context.Context) {
+		address := freeAddress()
+		Expect(bed.StopManager()).To(Succeed())
+		Expect(bed.StartManager("--metrics-bind-address="+address, "--metrics-secure=false", "--provider-period=1h")).To(Succeed())
+		DeferCleanup(func() {
+			Expect(bed.StopManager()).To(Succeed())
+			Expect(bed.StartManager()).To(Succeed())
+		})
+		room := bed.NewRoom(ctx)
+		room.Ready(ctx, room.Sandbox("first"))
+
+		before := providerCalls(ctx, address)
+		room.Ready(ctx, room.Sandbox("box"))
+		Expect(providerCalls(ctx, address)-before).To(BeEquivalentTo(1), "for a sandbox")
+
+		before = providerCalls(ctx, address)
+		room.Run(ctx, room.Exec("short", "box").Command("true"))
+		Expect(providerCalls(ctx, address)-before).To(BeEquivalentTo(1), "for a short command")
+
+		before = providerCalls(ctx, address)
+		run := room.Run(ctx, room.Exec("long", "box").Command("sleep", "6"))
+		ran := time.Duration(*run.Status.DurationMilliseconds) * time.Millisecond
+		// One look in 300 ms at the most, while it is young.
+		Expect(providerCalls(ctx, address)-before).To(BeNumerically("<=", 2+int(ran/(300*time.Millisecond))), "for a long command")
+	})
+})
+
+// freeAddress is one of this machine on which nobody listens.
+func freeAddress() string {
+	GinkgoHelper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // an address of the machine itself
+	Expect(err).NotTo(HaveOccurred())
+	defer func() { _ = listener.Close() }()
+	return listener.Addr().String()
+}
+
+// providerCalls is how many calls the manager has made to its providers, by its own count.
+func providerCalls(ctx context.Context, address string) float64 {
+	GinkgoHelper()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/metrics", http.NoBody)
+	Expect(err).NotTo(HaveOccurred())
+	response, err := http.DefaultClient.Do(request)
+	Expect(err).NotTo(HaveOccurred())
+	defer func() { _ = response.Body.Close() }()
+	defer http.DefaultClient.CloseIdleConnections()
+	total := 0.0
+	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+		if line := lines.Text(); strings.HasPrefix(line, "sandbox_operator_provider_requests_total{") {
+			value, err := strconv.ParseFloat(line[strings.LastIndex(line, " ")+1:], 64)
+			Expect(err).NotTo(HaveOccurred())
+			total += value
+		}
+	}
+	return total
+}
