@@ -152,4 +152,20 @@ const (
 	ReasonCancelRequested = "CancelRequested"
 	// ReasonOutputDropped: the API server refused the result with its output, so that it was stored without.
 	ReasonOutputDropped = "OutputDropped"
+	// ReasonWaitingForTurn: an earlier run of the Sandbox is not finished, and its execConcurrency is Serial.
+	ReasonWaitingForTurn = "WaitingForTurn"
+	// ReasonWaitingForRetry: an attempt ended, and the next one waits for its time.
+	ReasonWaitingForRetry = "WaitingForRetry"
+	// ReasonAttached: the command runs within a call to the provider, as the sandbox has no shell or the code is native.
+	ReasonAttached = "Attached"
+	// ReasonOperatorRestarted: the operator ended while a command ran within a call of its.
+	ReasonOperatorRestarted = "OperatorRestarted"
+	// ReasonCallFailed: the call to the provider within which a command ran failed.
+	ReasonCallFailed = "CallFailed"
+	// ReasonInputFailed: a file of spec.inputs could not be put into the sandbox.
+	ReasonInputFailed = "InputFailed"
+	// ReasonOutputMissing: the command succeeded, and an output that is Required is missing or could not be stored.
+	ReasonOutputMissing = "OutputMissing"
+	// ReasonNameConflict: an object of the name that the operator would make exists, and is not this run's.
+	ReasonNameConflict = "NameConflict"
 )

@@ -25,6 +25,7 @@ import (
 // +kubebuilder:validation:XValidation:rule="has(self.parameters) == has(oldSelf.parameters)",message="parameters are immutable: delete this Sandbox and create another with the parameters that you want"
 // +kubebuilder:validation:XValidation:rule="!has(self.sandboxID) || (!has(self.source) && !has(self.resources) && !has(self.network) && !has(self.user) && !has(self.parameters))",message="a Sandbox with sandboxID adopts what exists as it is: remove source, resources, network, user and parameters"
 // +kubebuilder:validation:XValidation:rule="!has(self.sandboxID) || !has(self.lifetime) || !has(self.lifetime.onLoss) || self.lifetime.onLoss == 'Fail'",message="an adopted sandbox can't be made again: set lifetime.onLoss to Fail, or remove sandboxID"
+// +kubebuilder:validation:XValidation:rule="has(self.execConcurrency) == has(oldSelf.execConcurrency) && (!has(self.execConcurrency) || self.execConcurrency == oldSelf.execConcurrency)",message="execConcurrency is immutable: delete this Sandbox and create another with the concurrency that you want"
 type SandboxSpec struct {
 	// providerRef names the provider. Without it, the default provider is used: one with the annotation
 	// sandboxes.run/is-default-provider: "true", of this namespace before the cluster's.
@@ -124,6 +125,12 @@ type SandboxSpec struct {
 	// +kubebuilder:validation:Type=object
 	// +kubebuilder:pruning:PreserveUnknownFields
 	Parameters *runtime.RawExtension `json:"parameters,omitempty"`
+
+	// execConcurrency says whether SandboxExecs run in this sandbox side by side. Parallel, which holds where nothing is
+	// said, starts each at once; Serial starts one after another, in the order of their creation, those of the same second by
+	// name.
+	// +optional
+	ExecConcurrency ExecConcurrency `json:"execConcurrency,omitempty"`
 
 	// deletionPolicy says what becomes of the remote when this object is deleted. Delete, which holds where nothing is said,
 	// destroys it; Retain leaves it at the provider, where it goes on costing what it costs.
@@ -372,6 +379,18 @@ type File struct {
 
 	Content `json:",inline"`
 }
+
+// ExecConcurrency says whether SandboxExecs run side by side.
+// +kubebuilder:validation:Enum=Parallel;Serial
+type ExecConcurrency string
+
+// The concurrencies of SandboxExecs.
+const (
+	// ExecParallel starts each at once. It holds where nothing is said.
+	ExecParallel ExecConcurrency = "Parallel"
+	// ExecSerial starts one after another.
+	ExecSerial ExecConcurrency = "Serial"
+)
 
 // DeletionPolicy says what becomes of a remote when its Sandbox is deleted.
 // +kubebuilder:validation:Enum=Delete;Retain

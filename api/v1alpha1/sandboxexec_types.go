@@ -11,21 +11,40 @@ import (
 // immutable: another run is another SandboxExec.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.command) != has(self.code)",message="set exactly one of command (a program with its arguments) and code (a language with its source)"
-// +kubebuilder:validation:XValidation:rule="self.sandboxRef == oldSelf.sandboxRef",message="sandboxRef is immutable: create another SandboxExec to run in another Sandbox"
+// +kubebuilder:validation:XValidation:rule="!has(self.stdin) || !has(self.code) || !has(self.code.engine) || self.code.engine != 'Native'",message="engine Native gives the code no standard input: bring it as a file in inputs"
+// +kubebuilder:validation:XValidation:rule="has(self.sandboxRef) != has(self.sandbox)",message="set exactly one of sandboxRef (a Sandbox that there is) and sandbox (one that is made for this run and destroyed with its end)"
+// +kubebuilder:validation:XValidation:rule="has(self.sandboxRef) == has(oldSelf.sandboxRef) && (!has(self.sandboxRef) || self.sandboxRef == oldSelf.sandboxRef)",message="sandboxRef is immutable: create another SandboxExec to run in another Sandbox"
+// +kubebuilder:validation:XValidation:rule="has(self.sandbox) == has(oldSelf.sandbox)",message="sandbox is immutable: create another SandboxExec to run in another Sandbox"
+// +kubebuilder:validation:XValidation:rule="!has(self.sandbox) || !has(self.sandbox.deletionPolicy) || self.sandbox.deletionPolicy != 'Retain'",message="the sandbox of one run is destroyed when the run ends, deletionPolicy Retain is not for it: create a Sandbox with deletionPolicy Retain and name it in sandboxRef"
+// +kubebuilder:validation:XValidation:rule="!has(self.sandbox) || !has(self.sandbox.sandboxID)",message="the sandbox of one run is made for it, sandboxID is not for it: create a Sandbox with sandboxID and name it in sandboxRef"
+// +kubebuilder:validation:XValidation:rule="!has(self.sandbox) || !has(self.sandbox.desiredState) || self.sandbox.desiredState == 'Running'",message="the sandbox of one run has to run: remove sandbox.desiredState"
+// +kubebuilder:validation:XValidation:rule="!has(self.sandbox) || !has(self.sandbox.lifetime) || !has(self.sandbox.lifetime.ttlSecondsAfterFinished)",message="the sandbox of one run goes when the run ends: remove sandbox.lifetime.ttlSecondsAfterFinished"
+// +kubebuilder:validation:XValidation:rule="!has(self.sandbox) || !has(oldSelf.sandbox) || (has(self.sandbox.lifetime) == has(oldSelf.sandbox.lifetime) && (!has(self.sandbox.lifetime) || self.sandbox.lifetime == oldSelf.sandbox.lifetime))",message="sandbox.lifetime is immutable: create another SandboxExec"
+// +kubebuilder:validation:XValidation:rule="!has(self.sandbox) || !has(oldSelf.sandbox) || (has(self.sandbox.ports) == has(oldSelf.sandbox.ports) && (!has(self.sandbox.ports) || self.sandbox.ports == oldSelf.sandbox.ports))",message="sandbox.ports is immutable: create another SandboxExec"
+// +kubebuilder:validation:XValidation:rule="!has(self.sandbox) || !has(oldSelf.sandbox) || (has(self.sandbox.remoteLabels) == has(oldSelf.sandbox.remoteLabels) && (!has(self.sandbox.remoteLabels) || self.sandbox.remoteLabels == oldSelf.sandbox.remoteLabels))",message="sandbox.remoteLabels is immutable: create another SandboxExec"
 // +kubebuilder:validation:XValidation:rule="has(self.command) == has(oldSelf.command) && (!has(self.command) || self.command == oldSelf.command)",message="command is immutable: create another SandboxExec to run another command"
 // +kubebuilder:validation:XValidation:rule="has(self.code) == has(oldSelf.code) && (!has(self.code) || self.code == oldSelf.code)",message="code is immutable: create another SandboxExec to run other code"
 // +kubebuilder:validation:XValidation:rule="has(self.workingDir) == has(oldSelf.workingDir) && (!has(self.workingDir) || self.workingDir == oldSelf.workingDir)",message="workingDir is immutable: create another SandboxExec"
 // +kubebuilder:validation:XValidation:rule="has(self.env) == has(oldSelf.env) && (!has(self.env) || self.env == oldSelf.env)",message="env is immutable: create another SandboxExec"
 // +kubebuilder:validation:XValidation:rule="has(self.envFrom) == has(oldSelf.envFrom) && (!has(self.envFrom) || self.envFrom == oldSelf.envFrom)",message="envFrom is immutable: create another SandboxExec"
 // +kubebuilder:validation:XValidation:rule="has(self.stdin) == has(oldSelf.stdin) && (!has(self.stdin) || self.stdin == oldSelf.stdin)",message="stdin is immutable: create another SandboxExec"
+// +kubebuilder:validation:XValidation:rule="has(self.inputs) == has(oldSelf.inputs) && (!has(self.inputs) || self.inputs == oldSelf.inputs)",message="inputs are immutable: create another SandboxExec"
+// +kubebuilder:validation:XValidation:rule="has(self.outputs) == has(oldSelf.outputs) && (!has(self.outputs) || self.outputs == oldSelf.outputs)",message="outputs are immutable: create another SandboxExec"
+// +kubebuilder:validation:XValidation:rule="has(self.retry) == has(oldSelf.retry) && (!has(self.retry) || self.retry == oldSelf.retry)",message="retry is immutable: set desiredState to Cancelled to end the attempts"
 // +kubebuilder:validation:XValidation:rule="has(self.timeoutSeconds) == has(oldSelf.timeoutSeconds) && (!has(self.timeoutSeconds) || self.timeoutSeconds == oldSelf.timeoutSeconds)",message="timeoutSeconds is immutable: set desiredState to Cancelled to end the command earlier"
 // +kubebuilder:validation:XValidation:rule="has(self.startDeadlineSeconds) == has(oldSelf.startDeadlineSeconds) && (!has(self.startDeadlineSeconds) || self.startDeadlineSeconds == oldSelf.startDeadlineSeconds)",message="startDeadlineSeconds is immutable: set desiredState to Cancelled to stop waiting"
 // +kubebuilder:validation:XValidation:rule="has(self.streams) == has(oldSelf.streams) && (!has(self.streams) || self.streams == oldSelf.streams)",message="streams is immutable: create another SandboxExec"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.desiredState) || oldSelf.desiredState != 'Cancelled' || (has(self.desiredState) && self.desiredState == 'Cancelled')",message="desiredState Cancelled can't be taken back: create another SandboxExec to run it again"
+// +kubebuilder:validation:MinProperties=1
 type SandboxExecSpec struct {
 	// sandboxRef names the Sandbox of this namespace in which to run. The run waits until it is Ready.
-	// +required
-	SandboxRef LocalReference `json:"sandboxRef,omitzero"`
+	// +optional
+	SandboxRef *LocalReference `json:"sandboxRef,omitempty"`
+
+	// sandbox is the spec of a Sandbox that is made for this run alone, and destroyed when the run ends, whatever way it ends.
+	// An empty one ({}) is a sandbox of the default provider. Each attempt has a new one.
+	// +optional
+	Sandbox *SandboxSpec `json:"sandbox,omitempty"`
 
 	// command is the program and its arguments. No shell looks at it: for a shell line write ["sh", "-c", "..."] or code
 	// with language shell.
@@ -37,7 +56,7 @@ type SandboxExecSpec struct {
 	// +kubebuilder:validation:XValidation:rule="size(self) == 0 || self[0] != ''",message="the first element is the program and may not be empty"
 	Command []string `json:"command,omitempty"`
 
-	// code is source text with the language that it is in.
+	// code is source text and the language that it is in, or the interpreter that runs it.
 	// +optional
 	Code *ExecCode `json:"code,omitempty"`
 
@@ -68,6 +87,24 @@ type SandboxExecSpec struct {
 	// +optional
 	Stdin *Content `json:"stdin,omitempty"`
 
+	// inputs are files that are put into the sandbox right before the command starts; what is there is replaced, and missing
+	// directories are made. They stay there afterwards. Together with stdin they may be 16 MiB.
+	// +optional
+	// +listType=map
+	// +listMapKey=path
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	Inputs []File `json:"inputs,omitempty"`
+
+	// outputs are files and directories that are read after the command ended, also when it failed, was killed or ran out
+	// of time.
+	// +optional
+	// +listType=map
+	// +listMapKey=path
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	Outputs []ExecOutput `json:"outputs,omitempty"`
+
 	// timeoutSeconds is the command's time, from its start; it is kept inside the sandbox, also while the operator is down.
 	// Then the command is killed with all that it started, and the outcome is TimedOut. 0 = no limit. Without it, 300.
 	// +optional
@@ -75,16 +112,22 @@ type SandboxExecSpec struct {
 	// +kubebuilder:validation:Maximum=2592000
 	TimeoutSeconds *int32 `json:"timeoutSeconds,omitempty"`
 
-	// startDeadlineSeconds is how long the run waits, from the creation of this object, for its Sandbox to be Ready and to
-	// be reached. Then the outcome is StartFailed. Without it, 900.
+	// startDeadlineSeconds is how long the run waits, from the creation of this object, for its Sandbox to be Ready, for the
+	// Secrets and ConfigMaps that it names, and for its turn. Then the outcome is StartFailed. Without it, 900. Each further
+	// attempt has this time anew.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=2592000
 	StartDeadlineSeconds *int32 `json:"startDeadlineSeconds,omitempty"`
 
-	// streams says how much of stdout and stderr to keep in status.
+	// streams says how much of stdout and stderr to keep in status, where the whole of them goes, and whether status shows
+	// what was printed so far. Without it, the first and the last 8 KiB of each are kept.
 	// +optional
 	Streams *ExecStreams `json:"streams,omitempty"`
+
+	// retry runs the command again after the outcomes that it names. Without it, nothing is ever run again.
+	// +optional
+	Retry *ExecRetry `json:"retry,omitempty"`
 
 	// desiredState Cancelled kills the command with all that it started, or keeps it from starting. It can't be taken back.
 	// Finished, which holds where nothing is said, lets it run to its end.
@@ -99,14 +142,29 @@ type SandboxExecSpec struct {
 	TTLSecondsAfterFinished *int32 `json:"ttlSecondsAfterFinished,omitempty"`
 }
 
-// ExecCode is source text and its language. Exactly one of source and sourceFrom is set.
+// ExecCode is source text and what runs it. Exactly one of source and sourceFrom is set, and at least one of language and
+// interpreter.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.source) != has(self.sourceFrom)",message="set exactly one of source and sourceFrom"
+// +kubebuilder:validation:XValidation:rule="has(self.language) || has(self.interpreter)",message="set language (python, javascript, typescript, shell, ruby, perl, go), or interpreter for any other, such as [\"lua\"]"
+// +kubebuilder:validation:XValidation:rule="!has(self.engine) || self.engine != 'Native' || (has(self.language) && !has(self.interpreter) && !has(self.arguments))",message="engine Native runs the code with the provider's own interpreter: set language, and neither interpreter nor arguments"
+// +kubebuilder:validation:XValidation:rule="!has(self.results) || (has(self.engine) && self.engine == 'Native')",message="only engine Native has results: write files, and name them in outputs"
 type ExecCode struct {
-	// language of the source: python (run by python3, else python), javascript (node, else nodejs) or shell (sh). The
-	// sandbox must have that program.
-	// +required
+	// language of the source: python (run by python3, else python), javascript (node, else nodejs), typescript (tsx, bun,
+	// deno, ts-node, or node from version 22.6 on), shell (sh), ruby, perl, or go (one file of package main, built by go and
+	// then run). The sandbox must have one of these programs.
+	// +optional
 	Language CodeLanguage `json:"language,omitempty"`
+
+	// interpreter is the program that runs the source, with its arguments, instead of the language's own; the path of the
+	// file that holds the source is appended. With a language the file has that language's extension.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=4096
+	// +kubebuilder:validation:XValidation:rule="size(self) == 0 || self[0] != ''",message="the first element is the program and may not be empty"
+	Interpreter []string `json:"interpreter,omitempty"`
 
 	// source is the text.
 	// +optional
@@ -117,18 +175,146 @@ type ExecCode struct {
 	// sourceFrom takes the text from a Secret or ConfigMap.
 	// +optional
 	SourceFrom *ValueSource `json:"sourceFrom,omitempty"`
+
+	// arguments of the code, after the path of its file.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:items:MaxLength=32768
+	Arguments []string `json:"arguments,omitempty"`
+
+	// engine Interpreter, which holds where nothing is said, runs the code with a program of the sandbox: it survives a
+	// restart of the operator. Native hands it to the provider's own interpreter, where the backend has one: it can return
+	// rich results, runs once at most, and its outcome is Unknown when the operator restarts meanwhile.
+	// +optional
+	Engine CodeEngine `json:"engine,omitempty"`
+
+	// results says where the rich results of engine Native go. Without it, text and JSON go into status, and of others only
+	// size and digest are kept.
+	// +optional
+	Results *OutputDestination `json:"results,omitempty"`
 }
 
 // CodeLanguage is a language of code.
-// +kubebuilder:validation:Enum=python;javascript;shell
+// +kubebuilder:validation:Enum=python;javascript;typescript;shell;ruby;perl;go
 type CodeLanguage string
 
 // The languages of code.
 const (
 	LanguagePython     CodeLanguage = "python"
 	LanguageJavaScript CodeLanguage = "javascript"
+	LanguageTypeScript CodeLanguage = "typescript"
 	LanguageShell      CodeLanguage = "shell"
+	LanguageRuby       CodeLanguage = "ruby"
+	LanguagePerl       CodeLanguage = "perl"
+	LanguageGo         CodeLanguage = "go"
 )
+
+// CodeEngine is who runs code.
+// +kubebuilder:validation:Enum=Interpreter;Native
+type CodeEngine string
+
+// The engines.
+const (
+	// EngineInterpreter is a program of the sandbox. It holds where nothing is said.
+	EngineInterpreter CodeEngine = "Interpreter"
+	// EngineNative is the provider's own interpreter.
+	EngineNative CodeEngine = "Native"
+)
+
+// ExecOutput is a file or directory that is read after the command ended.
+type ExecOutput struct {
+	// path of the file or directory: absolute and clean. A directory gives its listing, not its content.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(/|(/[^/]+)+)$') && !self.matches('/[.][.]?(/|$)')",message="must be an absolute, clean path such as /workspace/report.json: no '.', '..' or empty element, no slash at the end"
+	Path string `json:"path,omitempty"`
+
+	// presence Required makes the outcome Failed where the path is missing, or can't be stored as it should, though the
+	// command succeeded. Optional, which holds where nothing is said, only says so in status.
+	// +optional
+	Presence OutputPresence `json:"presence,omitempty"`
+
+	// to is where the content of a file goes. Without it, into status: text of up to 16 KiB, and of all outputs and listings
+	// together about 32 KiB.
+	// +optional
+	To *OutputDestination `json:"to,omitempty"`
+}
+
+// OutputPresence says whether an output must be there.
+// +kubebuilder:validation:Enum=Optional;Required
+type OutputPresence string
+
+// The presences of an output.
+const (
+	// OutputOptional says in status that it is missing. It holds where nothing is said.
+	OutputOptional OutputPresence = "Optional"
+	// OutputRequired makes the outcome Failed.
+	OutputRequired OutputPresence = "Required"
+)
+
+// OutputDestination is a key of a ConfigMap or Secret that is made for this run, owned by it, and deleted with it. One that
+// exists already is never overwritten. All that goes into one object may be 900 KiB together. Exactly one field is set.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.configMap) != has(self.secret)",message="set exactly one of configMap and secret"
+type OutputDestination struct {
+	// configMap holds what is text in data, and other content in binaryData. Values of Secrets are taken out.
+	// +optional
+	ConfigMap *DestinationKey `json:"configMap,omitempty"`
+
+	// secret holds the content as it is.
+	// +optional
+	Secret *DestinationKey `json:"secret,omitempty"`
+}
+
+// DestinationKey is where in which object content is put.
+//
+// +kubebuilder:validation:MinProperties=0
+type DestinationKey struct {
+	// name of the object. Without it, the name of the SandboxExec.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="must be a name of an object: lower case letters, digits, dashes and dots, beginning and ending with a letter or digit"
+	Name string `json:"name,omitempty"`
+
+	// key in it. Without it, the last element of the path, or stdout or stderr. Of rich results it stands before the name of each.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[-._a-zA-Z0-9]+$') && self != '.' && !self.startsWith('..')",message="must be a key of a Secret or ConfigMap: letters, digits, dashes, underscores and dots"
+	Key string `json:"key,omitempty"`
+}
+
+// ExecRetry says after which outcomes the command is run again.
+type ExecRetry struct {
+	// limit is how often it is run again at most: with 2 it runs up to three times.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10
+	Limit int32 `json:"limit,omitempty"`
+
+	// outcomes are those after which it is run again. After StartFailed it certainly had not run; after Failed and TimedOut it
+	// had; after SandboxLost and Unknown it may have: name those only where running twice does no harm.
+	// +required
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=5
+	Outcomes []RetriedOutcome `json:"outcomes,omitempty"`
+
+	// backoffSeconds is the wait before the second attempt; it doubles with each further one, up to ten minutes. Without it,
+	// 10.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=600
+	BackoffSeconds *int32 `json:"backoffSeconds,omitempty"`
+}
+
+// RetriedOutcome is an outcome after which a command may be run again.
+// +kubebuilder:validation:Enum=StartFailed;SandboxLost;Failed;TimedOut;Unknown
+type RetriedOutcome string
 
 // ExecStreams says how much of each stream to keep in status.
 //
@@ -141,7 +327,24 @@ type ExecStreams struct {
 	// stderr is how much of standard error to keep.
 	// +optional
 	Stderr *StreamLimits `json:"stderr,omitempty"`
+
+	// progress Enabled shows in status, while the command runs, what it printed last: at most one write in two seconds, and
+	// none while it prints nothing. Disabled, which holds where nothing is said, writes nothing while it runs.
+	// +optional
+	Progress StreamProgress `json:"progress,omitempty"`
 }
+
+// StreamProgress says whether status shows what is printed while a command runs.
+// +kubebuilder:validation:Enum=Disabled;Enabled
+type StreamProgress string
+
+// The values of progress.
+const (
+	// ProgressDisabled writes nothing while the command runs. It holds where nothing is said.
+	ProgressDisabled StreamProgress = "Disabled"
+	// ProgressEnabled shows what was printed last.
+	ProgressEnabled StreamProgress = "Enabled"
+)
 
 // StreamLimits is how much of a stream to keep: its beginning and its end. What is shorter than both together is kept whole.
 //
@@ -159,6 +362,11 @@ type StreamLimits struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=65536
 	TailBytes *int32 `json:"tailBytes,omitempty"`
+
+	// to is where the whole stream goes, beside what is kept in status: up to 900 KiB. Of one that is longer, beginning and
+	// end go to the keys with .head and .tail at their ends.
+	// +optional
+	To *OutputDestination `json:"to,omitempty"`
 }
 
 // ExecDesiredState is how a run shall end.
@@ -196,7 +404,7 @@ const (
 )
 
 // StreamRetention says whether the whole of a stream is in status.
-// +kubebuilder:validation:Enum=Complete;Truncated;Dropped;Withheld;Unknown
+// +kubebuilder:validation:Enum=Complete;Truncated;Dropped;Withheld;Unknown;Partial;Compacted
 type StreamRetention string
 
 // The retentions of a stream.
@@ -213,6 +421,10 @@ const (
 	// RetentionUnknown: the disk of the sandbox was full when the command ended; head and tail are what could be written of
 	// the stream, and what came last may be missing.
 	RetentionUnknown StreamRetention = "Unknown"
+	// RetentionPartial: the command runs; tail is what it printed last, and bytes how much it has printed so far.
+	RetentionPartial StreamRetention = "Partial"
+	// RetentionCompacted: nothing of it is kept any more, because the run finished long ago.
+	RetentionCompacted StreamRetention = "Compacted"
 )
 
 // StreamEncoding says whether a stream was text.
@@ -235,7 +447,7 @@ type StreamStatus struct {
 	// +kubebuilder:validation:MaxLength=262144
 	Head string `json:"head,omitempty"`
 
-	// tail is the end of the stream, where retention is Truncated.
+	// tail is the end of the stream, where retention is Truncated or Partial.
 	// +optional
 	// +kubebuilder:validation:MinLength=0
 	// +kubebuilder:validation:MaxLength=262144
@@ -246,11 +458,14 @@ type StreamStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	Bytes *int64 `json:"bytes,omitempty"`
 
-	// retention says whether all of it is here.
+	// retention says whether all of it is here: Complete (head is all), Truncated (head and tail are beginning and end),
+	// Partial (the command runs; tail is what came last), Unknown (the sandbox's disk was full, the end may be missing), or
+	// nothing of it: Withheld (a Secret that the command had has changed), Dropped (the API server refused it), Compacted (the
+	// run finished long ago).
 	// +required
 	Retention StreamRetention `json:"retention,omitempty"`
 
-	// encoding says whether what is here is exact.
+	// encoding says whether what is here is exact (UTF8), or has U+FFFD for bytes that are no UTF-8 (Replaced).
 	// +required
 	Encoding StreamEncoding `json:"encoding,omitempty"`
 
@@ -259,6 +474,218 @@ type StreamStatus struct {
 	// +kubebuilder:validation:MinLength=64
 	// +kubebuilder:validation:MaxLength=64
 	SHA256 string `json:"sha256,omitempty"`
+
+	// storedIn is the object that has the whole stream.
+	// +optional
+	StoredIn *StoredObject `json:"storedIn,omitempty"`
+}
+
+// StoredObject is where content was put. Exactly one of configMap and secret is set.
+type StoredObject struct {
+	// configMap is the name of the ConfigMap.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	ConfigMap string `json:"configMap,omitempty"`
+
+	// secret is the name of the Secret.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Secret string `json:"secret,omitempty"`
+
+	// keys that hold the content: one, or two that hold beginning and end.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=2
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=253
+	Keys []string `json:"keys,omitempty"`
+}
+
+// OutputState is what became of an output.
+// +kubebuilder:validation:Enum=Kept;Stored;Listed;Missing;TooLarge;NotText;NotRegular;Unreadable;Conflict;Withheld;Dropped;Compacted
+type OutputState string
+
+// The states of an output.
+const (
+	// OutputKept: content has all of it.
+	OutputKept OutputState = "Kept"
+	// OutputStored: it is in the object of storedIn.
+	OutputStored OutputState = "Stored"
+	// OutputListed: it is a directory; entries has what is in it.
+	OutputListed OutputState = "Listed"
+	// OutputMissing: there was nothing at the path.
+	OutputMissing OutputState = "Missing"
+	// OutputTooLarge: it is larger than what its destination takes; the message says what to do.
+	OutputTooLarge OutputState = "TooLarge"
+	// OutputNotText: it is no UTF-8, which status can't hold; the message says what to do.
+	OutputNotText OutputState = "NotText"
+	// OutputNotRegular: it is neither a file nor a directory, such as a device or a pipe.
+	OutputNotRegular OutputState = "NotRegular"
+	// OutputUnreadable: it could not be read; the message says why.
+	OutputUnreadable OutputState = "Unreadable"
+	// OutputConflict: the object that it was to be put into exists, and is not this run's.
+	OutputConflict OutputState = "Conflict"
+	// OutputWithheld: the Secrets that the command was given have changed since, so that their old values could not be
+	// taken out.
+	OutputWithheld OutputState = "Withheld"
+	// OutputDropped: it was not kept, because the API server refused the result with it.
+	OutputDropped OutputState = "Dropped"
+	// OutputCompacted: it is not kept any more, because the run finished long ago.
+	OutputCompacted OutputState = "Compacted"
+)
+
+// OutputStatus is what became of one output.
+type OutputStatus struct {
+	// name is the path in spec.outputs, or the name of a rich result of engine Native.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Name string `json:"name,omitempty"`
+
+	// state says what became of it: Kept (content has it), Stored (storedIn says where it is), Listed (a directory: entries has
+	// what is in it), Missing, TooLarge, NotText (status can't hold it), NotRegular (a device or pipe), Unreadable, Conflict
+	// (the object that it should go to is not this run's), Withheld (a Secret that the command had has changed), Dropped (the
+	// API server refused it), or Compacted (the run finished long ago).
+	// +required
+	State OutputState `json:"state,omitempty"`
+
+	// message says more, where there is more to say.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+
+	// mediaType of a rich result.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	MediaType string `json:"mediaType,omitempty"`
+
+	// bytes is the size of the file.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Bytes *int64 `json:"bytes,omitempty"`
+
+	// mode are the permission bits, as an octal number such as 0644. Not set where the path is a link.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=8
+	Mode string `json:"mode,omitempty"`
+
+	// sha256 of the file, in hexadecimal. Not set where values of Secrets were taken out of it.
+	// +optional
+	// +kubebuilder:validation:MinLength=64
+	// +kubebuilder:validation:MaxLength=64
+	SHA256 string `json:"sha256,omitempty"`
+
+	// content is the file, where state is Kept.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=65536
+	Content string `json:"content,omitempty"`
+
+	// entries are what is in the directory, sorted by name: the first hundred.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=100
+	Entries []DirectoryEntry `json:"entries,omitempty"`
+
+	// entryCount is how many entries the directory has.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	EntryCount *int32 `json:"entryCount,omitempty"`
+
+	// storedIn is the object that has it, where state is Stored.
+	// +optional
+	StoredIn *StoredObject `json:"storedIn,omitempty"`
+}
+
+// DirectoryEntry is a file in a directory.
+type DirectoryEntry struct {
+	// name of the file; bytes that are no UTF-8 are replaced by U+FFFD.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=255
+	Name string `json:"name,omitempty"`
+
+	// type of the file.
+	// +required
+	Type EntryType `json:"type,omitempty"`
+
+	// bytes is its size; 0 for directories.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Bytes *int64 `json:"bytes,omitempty"`
+
+	// mode are the permission bits, as an octal number such as 0644.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=8
+	Mode string `json:"mode,omitempty"`
+}
+
+// EntryType is the type of a file in a directory.
+// +kubebuilder:validation:Enum=File;Directory;Link;Other
+type EntryType string
+
+// The types of files.
+const (
+	EntryFile      EntryType = "File"
+	EntryDirectory EntryType = "Directory"
+	EntryLink      EntryType = "Link"
+	EntryOther     EntryType = "Other"
+)
+
+// AttemptStatus is how an attempt ended that was followed by another.
+type AttemptStatus struct {
+	// attempt is the how-manieth start it was, from 1.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	Attempt int32 `json:"attempt,omitempty"`
+
+	// outcome is how it ended.
+	// +required
+	Outcome ExecOutcome `json:"outcome,omitempty"`
+
+	// reason is the cause of the outcome, in one word.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	Reason string `json:"reason,omitempty"`
+
+	// exitCode of the command's first process, where it is known.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=255
+	ExitCode *int32 `json:"exitCode,omitempty"`
+
+	// startTime is when the operator recorded that the command may start.
+	// +optional
+	StartTime *metav1.Time `json:"startTime,omitempty"`
+
+	// completionTime is when it ended.
+	// +optional
+	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
+
+	// durationMilliseconds is how long the command ran.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	DurationMilliseconds *int64 `json:"durationMilliseconds,omitempty"`
+
+	// sandboxID is the provider's identifier of the sandbox in which it ran.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	SandboxID string `json:"sandboxID,omitempty"`
+
+	// incarnation of the Sandbox in which it ran.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	Incarnation int64 `json:"incarnation,omitempty"`
 }
 
 // SandboxExecStatus is what was observed of a run.
@@ -278,7 +705,8 @@ type SandboxExecStatus struct {
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// outcome is how the run ended. Once set it never changes.
+	// outcome is how the run ended: Succeeded (exit code 0), Failed, TimedOut, Cancelled, SandboxLost, StartFailed (it certainly
+	// never ran) or Unknown (it may have run). Once set it never changes.
 	// +optional
 	Outcome ExecOutcome `json:"outcome,omitempty"`
 
@@ -308,6 +736,13 @@ type SandboxExecStatus struct {
 	// +optional
 	Stderr *StreamStatus `json:"stderr,omitempty"`
 
+	// outputs are what became of spec.outputs, and the rich results of engine Native.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=64
+	Outputs []OutputStatus `json:"outputs,omitempty"`
+
 	// startTime is when the operator recorded that the command may start.
 	// +optional
 	StartTime *metav1.Time `json:"startTime,omitempty"`
@@ -325,6 +760,23 @@ type SandboxExecStatus struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	Attempt int32 `json:"attempt,omitempty"`
+
+	// attempts are those that ended and were followed by another.
+	// +optional
+	// +listType=map
+	// +listMapKey=attempt
+	// +kubebuilder:validation:MaxItems=10
+	Attempts []AttemptStatus `json:"attempts,omitempty"`
+
+	// nextAttemptTime is when the next attempt may start.
+	// +optional
+	NextAttemptTime *metav1.Time `json:"nextAttemptTime,omitempty"`
+
+	// sandboxName is the Sandbox in which it ran, runs, or is to run.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	SandboxName string `json:"sandboxName,omitempty"`
 
 	// provider that has the sandbox in which it ran.
 	// +optional
@@ -353,7 +805,7 @@ type SandboxExecStatus struct {
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=sbxe,categories=sandbox-operator
-// +kubebuilder:printcolumn:name="Sandbox",type=string,JSONPath=`.spec.sandboxRef.name`
+// +kubebuilder:printcolumn:name="Sandbox",type=string,JSONPath=`.status.sandboxName`
 // +kubebuilder:printcolumn:name="Outcome",type=string,JSONPath=`.status.outcome`
 // +kubebuilder:printcolumn:name="Exit",type=integer,JSONPath=`.status.exitCode`
 // +kubebuilder:printcolumn:name="Millis",type=integer,JSONPath=`.status.durationMilliseconds`

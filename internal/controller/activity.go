@@ -79,7 +79,7 @@ func (r *sandboxReconciler) usedBy(ctx context.Context, object client.Object) []
 
 // sandboxOf is the Sandbox in which a run is, or shall be.
 func sandboxOf(exec *v1alpha1.SandboxExec) types.NamespacedName {
-	return types.NamespacedName{Namespace: exec.Namespace, Name: exec.Spec.SandboxRef.Name}
+	return types.NamespacedName{Namespace: exec.Namespace, Name: sandboxNameOf(exec, attemptOf(exec))}
 }
 
 // usageChanged lets the events of a run through by which its Sandbox begins or ceases to be in use.

@@ -50,6 +50,9 @@ type Options struct {
 	RecreateDelay time.Duration
 	// DeletionDeadline is how long a remote that can't be destroyed keeps its object; 0 = DefaultDeletionDeadline.
 	DeletionDeadline time.Duration
+	// CompactAfter is how long after its end a SandboxExec keeps its output in status; negative = for ever, 0 =
+	// DefaultCompactAfter.
+	CompactAfter time.Duration
 }
 
 // Defaults of Options.
@@ -60,6 +63,7 @@ const (
 	DefaultOrphanGrace      = 10 * time.Minute
 	DefaultLossDelay        = 10 * time.Second
 	DefaultRecreateDelay    = 10 * time.Second
+	DefaultCompactAfter     = 7 * 24 * time.Hour
 )
 
 // shared is what all reconcilers have.
@@ -67,9 +71,7 @@ type shared struct {
 	// client reads from the cache, which has seen this process's own writes, and writes.
 	client client.Client
 	// live reads from the API server.
-	live client.Reader
-	// direct writes Secrets, which no cache may hold: the client above would watch what it writes.
-	direct   client.Writer
+	live     client.Reader
 	recorder events.EventRecorder
 	clock    clock.Clock
 	finder   provider.Finder
@@ -85,21 +87,14 @@ type shared struct {
 // (client.CacheOptions.EnableReadYourWritesConsistency).
 func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	options.setDefaults()
-	direct, err := client.New(mgr.GetConfig(), client.Options{
-		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
-	})
-	if err != nil {
-		return fmt.Errorf("making a client without cache: %w", err)
-	}
 	s := &shared{
 		client:   mgr.GetClient(),
 		live:     mgr.GetAPIReader(),
-		direct:   direct,
 		recorder: mgr.GetEventRecorder("sandbox-operator"),
 		clock:    clock.RealClock{},
 		finder:   provider.Finder{Reader: mgr.GetClient()},
 		doors: &provider.Doors{
-			Registry: options.Registry, Secrets: mgr.GetAPIReader(), Writer: direct, Namespace: options.Namespace,
+			Registry: options.Registry, Secrets: mgr.GetAPIReader(), Writer: mgr.GetClient(), Namespace: options.Namespace,
 		},
 		lists:   &inventory.Lists{Clock: clock.RealClock{}, Installation: options.Installation, Period: options.Period},
 		wakes:   newWakes(),
@@ -136,6 +131,9 @@ func (o *Options) setDefaults() {
 		if *d.value == 0 {
 			*d.value = d.standard
 		}
+	}
+	if o.CompactAfter == 0 {
+		o.CompactAfter = DefaultCompactAfter
 	}
 }
 

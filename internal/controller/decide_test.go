@@ -71,6 +71,9 @@ func TestDecideExec(t *testing.T) {
 		change(&base)
 		return base
 	}
+	waiting.turn = true
+	ready := with(waiting, func(f *execFacts) { f.sandboxExists, f.sandboxReady = true, true })
+	oneShot := with(waiting, func(f *execFacts) { f.oneShot = true })
 	started := with(waiting, func(f *execFacts) { f.started, f.sandboxReady, f.sameSandbox = true, true, true })
 	seen := with(started, func(f *execFacts) { f.seen = true })
 	finished := execFacts{now: noon, finished: true, started: true, current: true}
@@ -103,6 +106,35 @@ func TestDecideExec(t *testing.T) {
 		"a finished one sees a changed spec":     {with(finished, func(f *execFacts) { f.current = false }), execRecord},
 		"a finished one is let go":               {with(finished, func(f *execFacts) { f.seen = true }), execLetGo},
 		"a finished one expires":                 {with(finished, func(f *execFacts) { f.expiresAt = noon }), execExpire},
+		"a finished one is compacted":            {with(finished, func(f *execFacts) { f.compactAt = noon }), execExpire},
+		"it waits for its turn":                  {with(ready, func(f *execFacts) { f.turn = false }), execWaitForTurn},
+		"a one-shot makes its sandbox":           {oneShot, execMake},
+		"a one-shot makes one sandbox":           {with(oneShot, func(f *execFacts) { f.sandboxExists = true }), execWait},
+		"a one-shot takes nobody else's sandbox": {with(oneShot, func(f *execFacts) { f.conflict = true }), execConflict},
+		"a cancelled one-shot makes no sandbox":  {with(oneShot, func(f *execFacts) { f.cancelled = true }), execNeverStarted},
+		"a finished one-shot's sandbox goes": {
+			with(finished, func(f *execFacts) { f.oneShot, f.sandboxExists = true, true }), execDiscard,
+		},
+		"its sandbox goes after the finalizer": {
+			with(finished, func(f *execFacts) { f.oneShot, f.sandboxExists, f.seen = true, true, true }), execLetGo,
+		},
+		"the sandbox of an attempt that is over goes first": {
+			with(oneShot, func(f *execFacts) { f.leftover = true }), execDiscard,
+		},
+		"the finalizer of an attempt that is over goes first": {with(ready, func(f *execFacts) { f.seen = true }), execLetGo},
+		"the next attempt waits": {
+			with(ready, func(f *execFacts) { f.startAt = noon.Add(time.Second) }), execBackOff,
+		},
+		"one that waits for the next attempt is cancelled": {
+			with(ready, func(f *execFacts) { f.startAt, f.cancelled = noon.Add(time.Second), true }), execNeverStarted,
+		},
+		"a run within one call is asked for its end": {with(started, func(f *execFacts) { f.attached = true }), execTake},
+		"a run within one call is never started again": {
+			with(started, func(f *execFacts) { f.attached, f.now = true, noon.Add(time.Hour) }), execTake,
+		},
+		"a run within one call of another sandbox ends": {
+			with(started, func(f *execFacts) { f.attached, f.sameSandbox = true, false }), execTake,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := decideExec(c.facts); got != c.want {

@@ -6,12 +6,14 @@ package controller
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -22,17 +24,22 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
+	"github.com/sandbox-operator/sandbox-operator/internal/provider"
 )
 
 // +kubebuilder:rbac:groups=sandboxes.run,resources=sandboxexecs,verbs=get;list;watch;patch;delete
 // +kubebuilder:rbac:groups=sandboxes.run,resources=sandboxexecs/status,verbs=patch
 // +kubebuilder:rbac:groups=sandboxes.run,resources=sandboxexecs/finalizers,verbs=update
+// The sandboxes of one-shots:
+// +kubebuilder:rbac:groups=sandboxes.run,resources=sandboxes,verbs=create;delete
+// Outputs; objects that exist are never changed:
+// +kubebuilder:rbac:groups="",resources=secrets;configmaps,verbs=create
 
 const (
 	defaultTimeoutSeconds       = 300
 	defaultStartDeadlineSeconds = 900
 	// bySandbox indexes SandboxExecs by the name of their Sandbox.
-	bySandbox = "spec.sandboxRef.name"
+	bySandbox = "sandbox"
 )
 
 // execReconciler runs each SandboxExec once.
@@ -40,6 +47,12 @@ type execReconciler struct {
 	*shared
 	// doubts remembers runs whose watching process was once seen dead: the second look decides.
 	doubts *doubts
+	// turns let the starts of a serial Sandbox go one at a time.
+	turns *turns
+	// spent remembers whose spools may be emptied.
+	spent *spent
+	// attached has the runs that last as long as one call.
+	attached *attachedCalls
 }
 
 // execPass carries what one pass over one SandboxExec needs.
@@ -47,21 +60,32 @@ type execPass struct {
 	*execReconciler
 	// exec is a copy that the pass may change; before is how it was read.
 	exec, before *v1alpha1.SandboxExec
-	// sandbox is the Sandbox of the name that the spec says; nil = there is none.
+	// sandbox is the Sandbox of the name that the spec says, or the one that was made for this attempt; nil = there is none.
 	sandbox *v1alpha1.Sandbox
-	now     time.Time
+	// conflict says that one has the name of the latter, and is not ours.
+	conflict bool
+	// leftover was made for the attempt before; nil = there is none.
+	leftover *v1alpha1.Sandbox
+	// turn says that no earlier run holds this one up.
+	turn bool
+	// remote is the sandbox at its provider, once a door to it is open.
+	remote provider.Remote
+	now    time.Time
 	// first says that this pass wrote the journal, so that nobody can have started the command before.
 	first bool
 }
 
 func (s *shared) setupExec(ctx context.Context, mgr ctrl.Manager) error {
-	r := &execReconciler{shared: s, doubts: newDoubts()}
+	r := &execReconciler{shared: s, doubts: newDoubts(), turns: newTurns(), spent: newSpent(), attached: newAttachedCalls()}
+	if err := mgr.Add(r.attached); err != nil {
+		return fmt.Errorf("adding the attached calls: %w", err)
+	}
 	index := func(o client.Object) []string {
 		exec, ok := o.(*v1alpha1.SandboxExec)
 		if !ok || exec.Status.Outcome != "" {
 			return nil
 		}
-		return []string{exec.Spec.SandboxRef.Name}
+		return []string{sandboxNameOf(exec, attemptOf(exec))}
 	}
 	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.SandboxExec{}, bySandbox, index); err != nil {
 		return fmt.Errorf("indexing SandboxExecs by Sandbox: %w", err)
@@ -71,6 +95,8 @@ func (s *shared) setupExec(ctx context.Context, mgr ctrl.Manager) error {
 		Named("sandboxexec").
 		For(&v1alpha1.SandboxExec{}, builder.WithPredicates(changed)).
 		Watches(&v1alpha1.Sandbox{}, handler.EnqueueRequestsFromMapFunc(r.runsIn), builder.WithPredicates(remoteChanged())).
+		Watches(&v1alpha1.SandboxExec{}, handler.EnqueueRequestsFromMapFunc(r.next), builder.WithPredicates(runOver())).
+		WatchesRawSource(r.attached.source()).
 		WithOptions(s.controllerOptions()).
 		Complete(r)
 }
@@ -79,29 +105,44 @@ func (s *shared) setupExec(ctx context.Context, mgr ctrl.Manager) error {
 func (r *execReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	var before v1alpha1.SandboxExec
 	if err := r.client.Get(ctx, request.NamespacedName, &before); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.attached.drop(request.NamespacedName)
+		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	p := &execPass{execReconciler: r, before: &before, exec: before.DeepCopy(), now: r.clock.Now()}
-	if before.Status.Outcome == "" {
-		if err := p.observeSandbox(ctx); err != nil {
-			return ctrl.Result{}, err
-		}
+	if err := p.observeSandbox(ctx); err != nil {
+		return ctrl.Result{}, err
 	}
 	return pass(p.do(ctx, decideExec(p.facts())))
 }
 
+// observeSandbox reads the Sandbox of this attempt, and what may be left of the one before.
 func (p *execPass) observeSandbox(ctx context.Context) error {
-	var sandbox v1alpha1.Sandbox
-	key := types.NamespacedName{Namespace: p.exec.Namespace, Name: p.exec.Spec.SandboxRef.Name}
-	err := p.client.Get(ctx, key, &sandbox)
-	if apierrors.IsNotFound(err) {
+	var err error
+	attempt, oneShot := attemptOf(p.exec), p.exec.Spec.Sandbox != nil
+	if p.exec.Status.Outcome != "" && !oneShot {
 		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("reading Sandbox %q: %w", key.Name, err)
+	if p.sandbox, err = p.readSandbox(ctx, sandboxNameOf(p.exec, attempt)); err != nil {
+		return err
 	}
-	p.sandbox = &sandbox
-	return nil
+	if oneShot && p.sandbox != nil && !metav1.IsControlledBy(p.sandbox, p.exec) {
+		p.sandbox, p.conflict = nil, true
+	}
+	if oneShot && attempt > 1 {
+		if p.leftover, err = p.ownSandbox(ctx, attempt-1); err != nil {
+			return err
+		}
+		if p.leftover != nil && p.leftover.DeletionTimestamp != nil {
+			p.leftover = nil
+		}
+	}
+	p.turn = true
+	if p.exec.Status.StartTime == nil && p.exec.Status.Outcome == "" {
+		p.turn, err = p.isItsTurn(ctx)
+	}
+	return err
 }
 
 func (p *execPass) facts() execFacts {
@@ -115,9 +156,19 @@ func (p *execPass) facts() execFacts {
 		seen:          controllerutil.ContainsFinalizer(p.exec, v1alpha1.ExecFinalizer),
 		cancelled:     p.exec.Spec.DesiredState == v1alpha1.ExecCancelled,
 		startDeadline: p.startDeadline(),
+		attached:      isAttached(p.exec),
+		oneShot:       p.exec.Spec.Sandbox != nil,
+		leftover:      p.leftover != nil,
+		conflict:      p.conflict,
+		sandboxExists: p.sandbox != nil && (p.sandbox.DeletionTimestamp == nil || p.exec.Status.Outcome == ""),
+		turn:          p.turn,
+		compactAt:     p.compactAt(),
 		sandboxReady:  p.sandboxReady(),
 		sandboxFailed: p.sandboxFailed(),
 		sameSandbox:   p.sameSandbox(),
+	}
+	if status.NextAttemptTime != nil {
+		f.startAt = status.NextAttemptTime.Time
 	}
 	if ttl := p.exec.Spec.TTLSecondsAfterFinished; ttl != nil && status.CompletionTime != nil {
 		f.expiresAt = status.CompletionTime.Add(time.Duration(*ttl) * time.Second)
@@ -130,7 +181,13 @@ func (p *execPass) startDeadline() time.Time {
 	if p.exec.Spec.StartDeadlineSeconds != nil {
 		seconds = *p.exec.Spec.StartDeadlineSeconds
 	}
-	return p.exec.CreationTimestamp.Add(time.Duration(seconds) * time.Second)
+	from := p.exec.CreationTimestamp
+	if attempts := p.exec.Status.Attempts; p.exec.Status.NextAttemptTime != nil {
+		from = *p.exec.Status.NextAttemptTime
+	} else if len(attempts) > 0 && p.exec.Status.StartTime != nil {
+		from = *p.exec.Status.StartTime
+	}
+	return from.Add(time.Duration(seconds) * time.Second)
 }
 
 func (p *execPass) sandboxReady() bool {
@@ -157,43 +214,49 @@ func (p *execPass) sameSandbox() bool {
 		is.State != v1alpha1.SandboxGone && is.State != v1alpha1.SandboxStopped
 }
 
+// act is what does an action.
+type act = func(*execPass, context.Context) (ctrl.Result, error)
+
+// execActs are the actions that do something.
+func execActs() map[execAction]act {
+	return map[execAction]act{
+		execRecord:        (*execPass).recordGeneration,
+		execExpire:        (*execPass).expire,
+		execLetGo:         (*execPass).letGo,
+		execKill:          (*execPass).kill,
+		execNeverStarted:  (*execPass).neverStarted,
+		execGiveUp:        (*execPass).giveUp,
+		execSandboxFailed: (*execPass).refuseSandbox,
+		execWait:          (*execPass).wait,
+		execStart:         (*execPass).start,
+		execStartAgain:    (*execPass).startAgain,
+		execPrevent:       (*execPass).prevent,
+		execLook:          (*execPass).look,
+		execCancel:        (*execPass).cancel,
+		execSandboxLost:   (*execPass).sandboxLost,
+		execDiscard:       (*execPass).discard,
+		execBackOff:       (*execPass).backOff,
+		execConflict:      (*execPass).nameTaken,
+		execMake:          (*execPass).makeSandbox,
+		execWaitForTurn:   (*execPass).waitForTurn,
+		execTake:          (*execPass).take,
+	}
+}
+
 func (p *execPass) do(ctx context.Context, action execAction) (ctrl.Result, error) {
-	switch action {
-	case execRecord:
-		return p.recordGeneration(ctx)
-	case execExpire:
-		return p.expire(ctx)
-	case execLetGo:
-		return p.letGo(ctx)
-	case execKill:
-		return p.kill(ctx)
-	case execNeverStarted:
-		return p.neverStarted(ctx)
-	case execGiveUp:
-		return p.giveUp(ctx)
-	case execSandboxFailed:
-		return p.refuseSandbox(ctx)
-	case execWait:
-		return p.wait(ctx)
-	case execStart:
-		return p.start(ctx)
-	case execStartAgain:
-		return p.startAgain(ctx)
-	case execPrevent:
-		return p.prevent(ctx)
-	case execLook:
-		return p.look(ctx)
-	case execCancel:
-		return p.cancel(ctx)
-	case execSandboxLost:
-		return p.sandboxLost(ctx)
-	default:
+	do, ok := execActs()[action]
+	if !ok {
 		return ctrl.Result{}, nil
 	}
+	return do(p, ctx)
 }
 
 // record writes the status where it changed.
 func (p *execPass) record(ctx context.Context) error {
+	if p.exec.Status.SandboxName == "" {
+		// Whoever looks at a run that waits, or never starts, wants to know what for.
+		p.exec.Status.SandboxName = sandboxNameOf(p.exec, attemptOf(p.exec))
+	}
 	p.exec.Status.ObservedGeneration = observeGeneration(p.exec.Status.Conditions, p.exec.Generation)
 	return writeStatus(ctx, p.client, &p.before, p.exec, !equality.Semantic.DeepEqual(&p.before.Status, &p.exec.Status))
 }
@@ -206,7 +269,8 @@ func (p *execPass) recordGeneration(ctx context.Context) (ctrl.Result, error) {
 	return p.do(ctx, decideExec(p.facts()))
 }
 
-// runsIn maps a Sandbox to the runs in it that are not finished.
+// runsIn maps a Sandbox to the runs in it that are not finished, and to the one that it was made for: a leader that was deposed
+// may have made it when that was finished.
 func (r *execReconciler) runsIn(ctx context.Context, sandbox client.Object) []reconcile.Request {
 	var execs v1alpha1.SandboxExecList
 	err := r.client.List(ctx, &execs, client.InNamespace(sandbox.GetNamespace()), client.MatchingFields{bySandbox: sandbox.GetName()})
@@ -217,6 +281,12 @@ func (r *execReconciler) runsIn(ctx context.Context, sandbox client.Object) []re
 	requests := make([]reconcile.Request, 0, len(execs.Items))
 	for i := range execs.Items {
 		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&execs.Items[i])})
+	}
+	if owner := metav1.GetControllerOf(sandbox); owner != nil && owner.Kind == "SandboxExec" {
+		key := types.NamespacedName{Namespace: sandbox.GetNamespace(), Name: owner.Name}
+		if request := (reconcile.Request{NamespacedName: key}); !slices.Contains(requests, request) {
+			requests = append(requests, request)
+		}
 	}
 	return requests
 }

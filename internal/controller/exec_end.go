@@ -7,7 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -26,24 +26,22 @@ func (p *execPass) exited(ctx context.Context, run execution.Run, end *execution
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	e.redaction = newRedaction(slices.Concat(secrets.given, secrets.files))
-	e.withheld = secretsDigest(secrets.given) != end.SecretsDigest || secretsDigest(secrets.files) != end.FilesDigest
+	e.redaction, e.withheld = secrets.redaction(), !secrets.are(end.SecretsDigest, end.FilesDigest)
 	if e.withheld {
 		e.message += "; its output was withheld, as the Secrets that it or its sandbox was given have changed since"
 	}
-	return p.end(ctx, run, e)
+	return p.endWithOutputs(ctx, &run, e)
 }
 
 // prevented is the end of a run whose fence was taken before it could start.
 func (p *execPass) prevented(ctx context.Context, run execution.Run) (ctrl.Result, error) {
 	if p.facts().seen {
-		return p.end(ctx, run, fenceGone())
+		return p.end(ctx, &run, fenceGone())
 	}
 	if p.exec.Spec.DesiredState == v1alpha1.ExecCancelled {
-		return p.end(ctx, run, ending{outcome: v1alpha1.OutcomeCancelled, reason: v1alpha1.ReasonCancelRequested,
-			message: "The command was cancelled before it started"})
+		return p.end(ctx, &run, p.cancelledBefore())
 	}
-	return p.end(ctx, run, p.startDeadlineExceeded())
+	return p.end(ctx, &run, p.startDeadlineExceeded())
 }
 
 // fenceGone is the end of a run that was seen to start, and of which nothing is left in its sandbox.
@@ -54,8 +52,19 @@ func fenceGone() ending {
 
 // neverStarted ends a cancelled run for which nothing was done yet.
 func (p *execPass) neverStarted(ctx context.Context) (ctrl.Result, error) {
-	return p.endUnstarted(ctx, ending{outcome: v1alpha1.OutcomeCancelled, reason: v1alpha1.ReasonCancelRequested,
-		message: "The command was cancelled before it started"})
+	return p.endUnstarted(ctx, p.cancelledBefore())
+}
+
+// cancelledBefore is the end of a run that was cancelled before this attempt of it started.
+func (p *execPass) cancelledBefore() ending {
+	e := ending{outcome: v1alpha1.OutcomeCancelled, reason: v1alpha1.ReasonCancelRequested,
+		message: "The command was cancelled before it started"}
+	if attempts := p.exec.Status.Attempts; len(attempts) > 0 {
+		last := attempts[len(attempts)-1]
+		e.message = fmt.Sprintf("The command was cancelled before attempt %d started; attempt %d ended %s", last.Attempt+1, last.Attempt,
+			last.Outcome)
+	}
+	return e
 }
 
 // refuseSandbox ends a run whose Sandbox will not become Ready.
@@ -76,6 +85,9 @@ func (p *execPass) startDeadlineExceeded() ending {
 		p.startDeadline().Sub(p.exec.CreationTimestamp.Time))
 	if ready := meta.FindStatusCondition(p.exec.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
 		message += ": " + ready.Message
+	} else if !p.sandboxReady() {
+		// It was not said before: a sandbox of one run is given a moment without a word.
+		message += ": " + p.waitingFor()
 	}
 	return ending{outcome: v1alpha1.OutcomeStartFailed, reason: v1alpha1.ReasonStartDeadlineExceeded, message: message}
 }
@@ -94,26 +106,30 @@ func (p *execPass) sandboxLost(ctx context.Context) (ctrl.Result, error) {
 	return p.endUnstarted(ctx, e)
 }
 
-// end records how the run ended, and lets the object go. Where the object is gone, the command is killed.
-func (p *execPass) end(ctx context.Context, run execution.Run, e ending) (ctrl.Result, error) {
-	p.finish(e)
-	err := p.recordEnd(ctx)
-	if apierrors.IsNotFound(err) {
-		return ctrl.Result{}, insist(ctx, func() error { return p.killTree(ctx, run) })
+// end records how the run ended, or how an attempt ended that is followed by another, and lets the object go. Where the object
+// is gone, the command is killed. run is nil where it has nothing in its sandbox, or that can't be reached any more.
+func (p *execPass) end(ctx context.Context, run *execution.Run, e ending) (ctrl.Result, error) {
+	sandboxID := p.exec.Status.SandboxID
+	if p.isRetried(e) {
+		p.fold(e)
+	} else {
+		p.finish(e)
 	}
-	if err != nil {
-		return ctrl.Result{}, err
+	err := p.recordEnd(ctx)
+	switch {
+	case apierrors.IsNotFound(err) && run != nil:
+		return ctrl.Result{}, insist(ctx, func() error { return p.killTree(ctx, *run) })
+	case err != nil:
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	case run != nil:
+		p.spent.add(sandboxID, run.Name)
 	}
 	return p.letGo(ctx)
 }
 
 // endUnstarted records the end of a run that has nothing in its sandbox, or whose sandbox can't be reached any more.
 func (p *execPass) endUnstarted(ctx context.Context, e ending) (ctrl.Result, error) {
-	p.finish(e)
-	if err := p.recordEnd(ctx); err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(err)
-	}
-	return p.letGo(ctx)
+	return p.end(ctx, nil, e)
 }
 
 // recordEnd writes the result. A result is never lost to its size, nor to somebody who wrote to the object meanwhile.
@@ -186,24 +202,58 @@ func (p *execPass) killTree(ctx context.Context, run execution.Run) error {
 	return nil
 }
 
-// letGo takes our finalizer off, and has a finished run deleted when its time has come.
+// letGo takes our finalizer off, deletes the Sandbox that was made for the run, and goes on with what comes next.
 func (p *execPass) letGo(ctx context.Context) (ctrl.Result, error) {
 	p.doubts.clear(p.exec.UID)
 	if err := p.removeFinalizer(ctx, p.exec, v1alpha1.ExecFinalizer); err != nil {
 		return ctrl.Result{}, err
 	}
-	if p.exec.Spec.TTLSecondsAfterFinished == nil || p.exec.Status.CompletionTime == nil || p.exec.DeletionTimestamp != nil {
+	if p.exec.DeletionTimestamp != nil {
 		return ctrl.Result{}, nil
 	}
-	return p.expire(ctx)
+	if p.exec.Status.Outcome == "" && p.exec.Spec.Sandbox != nil && p.leftover == nil {
+		// An attempt is over; the sandbox of this pass was made for it.
+		p.leftover = p.sandbox
+	}
+	if err := p.discardSandboxes(ctx); err != nil {
+		return ctrl.Result{}, err
+	}
+	return p.goOn()
 }
 
-// expire deletes a finished run when its time has come.
-func (p *execPass) expire(ctx context.Context) (ctrl.Result, error) {
-	expiresAt := p.facts().expiresAt
-	if wait := expiresAt.Sub(p.clock.Now()); wait > 0 {
-		return ctrl.Result{RequeueAfter: wait}, nil
+// goOn has a run come again when its next attempt may start, or, where it is finished, when something is to be done with it.
+func (p *execPass) goOn() (ctrl.Result, error) {
+	f := p.facts()
+	if !f.finished {
+		return ctrl.Result{RequeueAfter: max(f.startAt.Sub(p.clock.Now()), 0) + time.Millisecond}, nil
 	}
-	err := p.client.Delete(ctx, p.exec, client.Preconditions{UID: &p.exec.UID, ResourceVersion: &p.exec.ResourceVersion})
-	return ctrl.Result{}, client.IgnoreNotFound(err)
+	return ctrl.Result{RequeueAfter: untilFirst(p.clock.Now(), f.expiresAt, f.compactAt)}, nil
+}
+
+// untilFirst is the time until the first of the times that are not zero; 0 = there is none.
+func untilFirst(now time.Time, times ...time.Time) time.Duration {
+	var least time.Duration
+	for _, t := range times {
+		if wait := max(t.Sub(now), time.Millisecond); !t.IsZero() && (least == 0 || wait < least) {
+			least = wait
+		}
+	}
+	return least
+}
+
+// expire deletes a finished run when its time has come, and before that drops its output when that is old.
+func (p *execPass) expire(ctx context.Context) (ctrl.Result, error) {
+	f, now := p.facts(), p.clock.Now()
+	switch {
+	case !f.expiresAt.IsZero() && !now.Before(f.expiresAt):
+		err := p.client.Delete(ctx, p.exec, client.Preconditions{UID: &p.exec.UID, ResourceVersion: &p.exec.ResourceVersion})
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	case !f.compactAt.IsZero() && !now.Before(f.compactAt):
+		if err := p.compact(ctx); err != nil {
+			return ctrl.Result{}, err
+		}
+		return p.goOn()
+	default:
+		return p.goOn()
+	}
 }

@@ -56,6 +56,7 @@ func (p *execPass) call(ctx context.Context, verb func(execution.Run, context.Co
 	if err != nil {
 		return p.callFailed(ctx, door, err)
 	}
+	p.spent.clear(p.exec.Status.SandboxID, run.Spent)
 	return p.handle(ctx, run, report, nil)
 }
 
@@ -68,25 +69,34 @@ func (p *execPass) handle(ctx context.Context, run execution.Run, report executi
 	case execution.StateExited:
 		return p.exited(ctx, run, report.End, refs)
 	case execution.StateRunning:
-		return p.running(ctx, run)
+		return p.running(ctx, run, report.Progress, refs)
 	case execution.StateStarting:
 		return p.runnerLost(ctx, run, startingTime)
 	case execution.StateLost:
 		return p.runnerLost(ctx, run, doubtTime)
 	case execution.StateRefused:
-		return p.end(ctx, run, ending{outcome: v1alpha1.OutcomeStartFailed, reason: report.Reason,
+		return p.end(ctx, &run, ending{outcome: v1alpha1.OutcomeStartFailed, reason: report.Reason,
 			message: "The command was not run: " + report.Message})
 	case execution.StateUnavailable:
-		return p.end(ctx, run, spoolUnavailable(report.Message, !p.facts().seen))
+		return p.end(ctx, &run, spoolUnavailable(report.Message, !p.facts().seen))
 	case execution.StateNoShell:
-		return p.end(ctx, run, spoolUnavailable(report.Message, p.first))
+		return p.end(ctx, &run, spoolUnavailable(report.Message, p.first))
 	case execution.StateNever:
 		return p.prevented(ctx, run)
 	case execution.StateAbsent:
-		return p.end(ctx, run, fenceGone())
+		return p.fenceGone(ctx, run)
 	default:
 		return ctrl.Result{}, fmt.Errorf("the runner reports the unknown state %q", report.State)
 	}
+}
+
+// fenceGone ends a run of which nothing is left in its sandbox, and kills what may still be running of it: nobody would see
+// its end.
+func (p *execPass) fenceGone(ctx context.Context, run execution.Run) (ctrl.Result, error) {
+	if _, err := run.Cancel(ctx, true); err != nil {
+		return retryLater(err)
+	}
+	return p.end(ctx, &run, fenceGone())
 }
 
 // spoolUnavailable is the end of a run that has no place in its sandbox. Where it may have been started before, it may have
@@ -101,7 +111,9 @@ func spoolUnavailable(why string, neverStarted bool) ending {
 }
 
 // running keeps the object from now on, and comes again to look. The first finalizer also means that the start was seen.
-func (p *execPass) running(ctx context.Context, run execution.Run) (ctrl.Result, error) {
+func (p *execPass) running(
+	ctx context.Context, run execution.Run, progress *execution.Progress, refs *references,
+) (ctrl.Result, error) {
 	err := p.addFinalizer(ctx, p.exec, v1alpha1.ExecFinalizer)
 	if apierrors.IsNotFound(err) || apierrors.IsInvalid(err) {
 		// It was deleted, or is being deleted without us: nothing outlives its object.
@@ -110,10 +122,47 @@ func (p *execPass) running(ctx context.Context, run execution.Run) (ctrl.Result,
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	p.before = p.exec.DeepCopy()
 	if p.exec.Spec.DesiredState == v1alpha1.ExecCancelled {
 		return ctrl.Result{RequeueAfter: cancelPoll}, nil
 	}
-	return ctrl.Result{RequeueAfter: lookDelay(p.clock.Now().Sub(p.exec.Status.StartTime.Time))}, nil
+	delay := lookDelay(p.clock.Now().Sub(p.exec.Status.StartTime.Time))
+	if progress != nil {
+		delay = progressPeriod
+		if err := p.showProgress(ctx, progress, refs); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	return ctrl.Result{RequeueAfter: delay}, nil
+}
+
+const (
+	// progressPeriod is how often a run is looked at, and its status written at most, that shows what it prints.
+	progressPeriod = 2 * time.Second
+	// progressBytes is how much of each stream it shows.
+	progressBytes = 4 << 10
+)
+
+// showProgress writes what the command printed last, where that changed.
+func (p *execPass) showProgress(ctx context.Context, progress *execution.Progress, refs *references) error {
+	status := &p.exec.Status
+	if printed(status.Stdout) == progress.Stdout.Bytes && printed(status.Stderr) == progress.Stderr.Bytes {
+		return nil
+	}
+	secrets, err := p.secrets(ctx, refs)
+	if err != nil {
+		return err
+	}
+	e := ending{redaction: secrets.redaction(), withheld: !secrets.are(progress.SecretsDigest, progress.FilesDigest)}
+	status.Stdout, status.Stderr = e.soFar(progress.Stdout), e.soFar(progress.Stderr)
+	return p.record(ctx)
+}
+
+func printed(stream *v1alpha1.StreamStatus) int64 {
+	if stream == nil || stream.Bytes == nil {
+		return 0
+	}
+	return *stream.Bytes
 }
 
 // runnerLost believes the second look, and kills what may be left of the command before it is given up.
@@ -131,7 +180,7 @@ func (p *execPass) runnerLost(ctx context.Context, run execution.Run, after time
 		return p.prevented(ctx, run)
 	}
 	p.doubts.clear(p.exec.UID)
-	return p.end(ctx, run, ending{outcome: v1alpha1.OutcomeUnknown, reason: v1alpha1.ReasonRunnerLost,
+	return p.end(ctx, &run, ending{outcome: v1alpha1.OutcomeUnknown, reason: v1alpha1.ReasonRunnerLost,
 		message: "What watched the command in the sandbox was killed, so that its end can't be known"})
 }
 

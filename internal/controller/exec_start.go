@@ -14,22 +14,31 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
+	"github.com/sandbox-operator/sandbox-operator/internal/backends"
 	"github.com/sandbox-operator/sandbox-operator/internal/execution"
 	"github.com/sandbox-operator/sandbox-operator/internal/provider"
 )
 
 // wait says what the run waits for, until its start deadline.
 func (p *execPass) wait(ctx context.Context) (ctrl.Result, error) {
-	name := p.exec.Spec.SandboxRef.Name
-	message := fmt.Sprintf("Sandbox %q does not exist", name)
-	if p.sandbox != nil {
-		message = fmt.Sprintf("Sandbox %q is not Ready", name)
-		if ready := meta.FindStatusCondition(p.sandbox.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
-			message += fmt.Sprintf(" (%s): %s", ready.Reason, ready.Message)
-		}
+	if p.isNewlyMade() {
+		return ctrl.Result{RequeueAfter: ownSandboxTime}, nil
 	}
-	p.setProgress(v1alpha1.ConditionReconciling, v1alpha1.ReasonWaitingForSandbox, message)
+	p.setProgress(v1alpha1.ConditionReconciling, v1alpha1.ReasonWaitingForSandbox, p.waitingFor())
 	return ctrl.Result{RequeueAfter: p.untilStartDeadline()}, p.record(ctx)
+}
+
+// waitingFor says what is the matter with the Sandbox that the run waits for.
+func (p *execPass) waitingFor() string {
+	name := sandboxNameOf(p.exec, attemptOf(p.exec))
+	if p.sandbox == nil {
+		return fmt.Sprintf("Sandbox %q does not exist", name)
+	}
+	message := fmt.Sprintf("Sandbox %q is not Ready", name)
+	if ready := meta.FindStatusCondition(p.sandbox.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
+		message += fmt.Sprintf(" (%s): %s", ready.Reason, ready.Message)
+	}
+	return message
 }
 
 // untilStartDeadline is a little more than the time that is left, so that the next pass finds it over.
@@ -47,34 +56,73 @@ func (p *execPass) start(ctx context.Context) (ctrl.Result, error) {
 	if err != nil {
 		return p.blocked(ctx, err)
 	}
-	if err := program.Check(); err != nil {
-		return p.endUnstarted(ctx, ending{outcome: v1alpha1.OutcomeStartFailed, reason: v1alpha1.ReasonInvalid,
-			message: "The command was not run: " + err.Error()})
+	if refusal, err := p.refusal(ctx, door, program); err != nil {
+		return ctrl.Result{}, err
+	} else if refusal != nil {
+		return p.endUnstarted(ctx, *refusal)
 	}
-	ctx, release, err := door.Reserve(ctx, "run")
+	done, ok, err := p.holdTurn(ctx)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if !ok {
+		return p.waitForTurn(ctx)
+	}
+	defer done()
+	if isNative(p.exec) {
+		p.journal()
+		return p.startWithin(ctx, door, program, refs)
+	}
+	reserved, release, err := door.Reserve(ctx, "run")
 	if err != nil {
 		return p.blocked(ctx, err)
 	}
 	defer release()
-	if err := p.writeJournal(ctx); err != nil {
+	p.journal()
+	p.setEnd(v1alpha1.ConditionStarted, v1alpha1.ReasonStarting, "The command may have run from here on")
+	p.setProgress(v1alpha1.ConditionReconciling, v1alpha1.ReasonRunning, "The command was started")
+	if err := p.record(ctx); err != nil {
 		return ctrl.Result{}, err
 	}
+	// From here on others see that this one has started.
+	done()
 	p.first = true
-	return p.launch(ctx, door, program, refs)
+	return p.launch(reserved, door, program, refs)
 }
 
-// writeJournal records where the command may run from now on.
-func (p *execPass) writeJournal(ctx context.Context) error {
+// refusal is the end of a run that can never work as its spec stands; nil where nothing is known to be wrong.
+func (p *execPass) refusal(ctx context.Context, door *provider.Door, program execution.Program) (*ending, error) {
+	refused := func(reason, why string) *ending {
+		return &ending{outcome: v1alpha1.OutcomeStartFailed, reason: reason, message: "The command was not run: " + why}
+	}
+	if err := program.Check(); err != nil {
+		return refused(v1alpha1.ReasonInvalid, err.Error()), nil
+	}
+	if err := p.sameDestination(); err != nil {
+		return refused(v1alpha1.ReasonInvalid, err.Error()), nil
+	}
+	if registration := door.Registration(); isNative(p.exec) && !slices.Contains(registration.Capabilities, backends.CapabilityCode) {
+		return refused(v1alpha1.ReasonUnsupported, fmt.Sprintf("backend %s has no interpreter of its own; leave out code.engine to "+
+			"run the code with a program of the sandbox", registration.Name)), nil
+	}
+	taken, err := p.takenDestination(ctx)
+	if err != nil || taken == "" {
+		return nil, err
+	}
+	return refused(v1alpha1.ReasonNameConflict, taken), nil
+}
+
+// journal has the status say that the command may have run from here on, and in which sandbox.
+func (p *execPass) journal() {
 	status, sandbox := &p.exec.Status, p.sandbox
-	status.Attempt = 1
+	status.Attempt = attemptOf(p.exec)
+	status.NextAttemptTime = nil
+	status.SandboxName = sandbox.Name
 	status.Provider = sandbox.Status.Provider.DeepCopy()
 	status.SandboxUID = string(sandbox.UID)
 	status.SandboxID = sandbox.Status.SandboxID
 	status.Incarnation = sandbox.Status.Incarnation
 	status.StartTime = new(metav1.NewTime(p.now))
-	p.setEnd(v1alpha1.ConditionStarted, v1alpha1.ReasonStarting, "The command may have run from here on")
-	p.setProgress(v1alpha1.ConditionReconciling, v1alpha1.ReasonRunning, "The command was started")
-	return p.record(ctx)
 }
 
 // startAgain repeats a start of which no answer came. Where the command runs already, the fence has it followed.
@@ -109,91 +157,11 @@ func (p *execPass) launch(ctx context.Context, door *provider.Door, program exec
 	if err != nil {
 		return p.callFailed(ctx, door, err)
 	}
+	p.spent.clear(p.exec.Status.SandboxID, run.Spent)
+	if report.State == execution.StateNoShell && p.first && program.Code == nil {
+		return p.startWithin(ctx, door, program, refs)
+	}
 	return p.handle(ctx, run, report, refs)
-}
-
-// program is what the spec says to run, with everything that it refers to.
-func (p *execPass) program(ctx context.Context) (execution.Program, *references, error) {
-	spec := &p.exec.Spec
-	refs := p.references(p.exec.Namespace)
-	program := execution.Program{
-		Argv: spec.Command, WorkingDir: spec.WorkingDir, Env: map[string]string{}, Timeout: p.timeout(),
-	}
-	if err := refs.env(ctx, program.Env, p.sandbox.Spec.EnvFrom, p.sandbox.Spec.Env); err != nil {
-		return program, refs, err
-	}
-	if err := refs.env(ctx, program.Env, spec.EnvFrom, spec.Env); err != nil {
-		return program, refs, err
-	}
-	var err error
-	if spec.Stdin != nil {
-		if program.Stdin, err = refs.content(ctx, *spec.Stdin); err != nil {
-			return program, refs, fmt.Errorf("stdin: %w", err)
-		}
-	}
-	if spec.Code != nil {
-		if program.Code, err = code(ctx, spec.Code, refs); err != nil {
-			return program, refs, err
-		}
-	}
-	program.SecretsDigest = secretsDigest(refs.secretValues)
-	return program, refs, nil
-}
-
-// givenSecrets are the values of Secrets that a run may print.
-type givenSecrets struct {
-	// given to the command by the operator; files were put into the sandbox when it was made.
-	given, files []string
-}
-
-// secrets reads, as they are now, the Secrets that the run and its sandbox were given; refs, where set, has the run's own.
-// What is missing by now is left out, so that the digest tells.
-func (p *execPass) secrets(ctx context.Context, refs *references) (givenSecrets, error) {
-	var s givenSecrets
-	var err error
-	if refs != nil {
-		s.given = refs.secretValues
-	} else if s.given, err = p.references(p.exec.Namespace).valuesOf(ctx, p.secretSources()); err != nil {
-		return s, err
-	}
-	s.files, err = p.references(p.exec.Namespace).valuesOf(ctx, secretSources{values: fileSources(p.sandbox)})
-	return s, err
-}
-
-// secretSources are what the program was made from.
-func (p *execPass) secretSources() secretSources {
-	spec := &p.exec.Spec
-	s := secretSources{all: slices.Concat(p.sandbox.Spec.EnvFrom, spec.EnvFrom)}
-	for _, variable := range slices.Concat(p.sandbox.Spec.Env, spec.Env) {
-		s.values = append(s.values, variable.ValueFrom)
-	}
-	if spec.Stdin != nil {
-		s.values = append(s.values, spec.Stdin.ContentFrom)
-	}
-	if spec.Code != nil {
-		s.values = append(s.values, spec.Code.SourceFrom)
-	}
-	return s
-}
-
-// languages are the programs that run code, the preferred first, and the extension of its file.
-var languages = map[v1alpha1.CodeLanguage]execution.Code{
-	v1alpha1.LanguagePython:     {Interpreters: []string{"python3", "python"}, Extension: "py"},
-	v1alpha1.LanguageJavaScript: {Interpreters: []string{"node", "nodejs"}, Extension: "js"},
-	v1alpha1.LanguageShell:      {Interpreters: []string{"sh"}, Extension: "sh"},
-}
-
-func code(ctx context.Context, spec *v1alpha1.ExecCode, refs *references) (*execution.Code, error) {
-	c := languages[spec.Language]
-	c.Source = spec.Source
-	if spec.SourceFrom != nil {
-		source, err := refs.value(ctx, spec.SourceFrom)
-		if err != nil {
-			return nil, fmt.Errorf("code: %w", err)
-		}
-		c.Source = string(source)
-	}
-	return &c, nil
 }
 
 func (p *execPass) timeout() time.Duration {
@@ -204,18 +172,35 @@ func (p *execPass) timeout() time.Duration {
 	return time.Duration(seconds) * time.Second
 }
 
-// run is the run in the sandbox that the journal names.
+// run is the attempt in its sandbox. Streams that are stored as a whole come back as far as that goes.
 func (p *execPass) run(door *provider.Door) execution.Run {
+	p.remote = door.Remote(p.exec.Status.SandboxID)
 	run := execution.Run{
-		Sandbox: door.Remote(p.exec.Status.SandboxID),
-		Name:    fmt.Sprintf("%s-%d", p.exec.UID, p.exec.Status.Attempt),
+		Sandbox: p.remote, Name: fmt.Sprintf("%s-%d", p.exec.UID, p.exec.Status.Attempt), Spent: p.spent.of(p.exec.Status.SandboxID),
 	}
+	run.Stdout, run.Stderr = p.keeps()
+	if streams := p.exec.Spec.Streams; streams != nil {
+		whole := execution.Keep{Head: mostStored / 2, Tail: mostStored / 2}
+		if streams.Stdout != nil && streams.Stdout.To != nil {
+			run.Stdout = whole
+		}
+		if streams.Stderr != nil && streams.Stderr.To != nil {
+			run.Stderr = whole
+		}
+		if streams.Progress == v1alpha1.ProgressEnabled {
+			run.Progress = progressBytes
+		}
+	}
+	return run
+}
+
+// keeps are how much of stdout and stderr goes into status.
+func (p *execPass) keeps() (stdout, stderr execution.Keep) {
 	streams := p.exec.Spec.Streams
 	if streams == nil {
 		streams = &v1alpha1.ExecStreams{}
 	}
-	run.Stdout, run.Stderr = keep(streams.Stdout), keep(streams.Stderr)
-	return run
+	return keep(streams.Stdout), keep(streams.Stderr)
 }
 
 func keep(limits *v1alpha1.StreamLimits) execution.Keep {

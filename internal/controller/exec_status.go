@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
+	"github.com/sandbox-operator/sandbox-operator/internal/backends"
 	"github.com/sandbox-operator/sandbox-operator/internal/execution"
 )
 
@@ -27,6 +28,11 @@ type ending struct {
 	// redaction takes Secrets out of the output; withheld says that they are not known any more, so that none is stored.
 	redaction redaction
 	withheld  bool
+	// rich are the results of the provider's own interpreter.
+	rich []backends.RichResult
+	// outputs are what became of the files that are wanted, and stdoutIn and stderrIn where the whole streams are.
+	outputs            []v1alpha1.OutputStatus
+	stdoutIn, stderrIn *v1alpha1.StoredObject
 }
 
 func (p *execPass) setProgress(progress, reason, message string) {
@@ -37,16 +43,23 @@ func (p *execPass) setProgress(progress, reason, message string) {
 func (p *execPass) finish(e ending) {
 	status := &p.exec.Status
 	status.Outcome, status.Reason = e.outcome, e.reason
-	completed := p.now
 	if e.end != nil {
-		completed = completed.Add(-e.end.Ago)
 		status.DurationMilliseconds = new(e.end.Duration.Milliseconds())
 		status.ExitCode = new(int32(e.end.ExitCode))
 		status.Signal = signalName(e.end.ExitCode)
-		status.Stdout, status.Stderr = e.stream(e.end.Stdout), e.stream(e.end.Stderr)
+		stdout, stderr := p.keeps()
+		status.Stdout, status.Stderr = e.stream(e.end.Stdout.Within(stdout)), e.stream(e.end.Stderr.Within(stderr))
+		status.Stdout.StoredIn, status.Stderr.StoredIn = e.stdoutIn, e.stderrIn
+	} else {
+		// What it had printed so far is nothing of which more is known.
+		status.Stdout, status.Stderr = nil, nil
 	}
-	status.CompletionTime = new(metav1.NewTime(completed))
+	status.Outputs = e.outputs
+	status.CompletionTime = new(metav1.NewTime(e.completedAt(p.clock.Now(), status.StartTime)))
 	fitOutput(status.Stdout, status.Stderr)
+	if attempts := len(status.Attempts); e.end != nil && attempts > 0 {
+		e.message += fmt.Sprintf("; it was attempt %d of %d", attempts+1, p.exec.Spec.Retry.Limit+1)
+	}
 	if e.end != nil && e.end.DiskFull {
 		e.message += "; the disk of the sandbox was full then, so that the last of its output may be missing"
 	}
@@ -67,6 +80,18 @@ func (p *execPass) finish(e ending) {
 		setCondition(&status.Conditions, p.exec.Generation, v1alpha1.ConditionStarted, metav1.ConditionFalse,
 			v1alpha1.ReasonNeverStarted, "The command certainly never ran")
 	}
+}
+
+// completedAt is when the run ended: as long ago as the runner says, and never before it started, which whole seconds may
+// look like.
+func (e ending) completedAt(now time.Time, started *metav1.Time) time.Time {
+	if e.end != nil {
+		now = now.Add(-e.end.Ago)
+	}
+	if started != nil && now.Before(started.Time) {
+		return started.Time
+	}
+	return now
 }
 
 func (p *execPass) setEnd(kind, reason, message string) {
@@ -125,7 +150,7 @@ func (e ending) stream(s execution.Stream) *v1alpha1.StreamStatus {
 		// The digest of a stream that is little more than a weak secret would give it away.
 		status.SHA256 = ""
 	}
-	if e.end.DiskFull && !s.Truncated {
+	if e.end != nil && e.end.DiskFull && !s.Truncated {
 		status.Retention = v1alpha1.RetentionUnknown
 	}
 	if s.Truncated {
@@ -138,8 +163,28 @@ func (e ending) stream(s execution.Stream) *v1alpha1.StreamStatus {
 	return status
 }
 
+// soFar is what is shown of a stream while the command runs. A Secret may be half printed by now.
+func (e ending) soFar(s execution.Stream) *v1alpha1.StreamStatus {
+	status := &v1alpha1.StreamStatus{
+		Bytes: new(s.Bytes), Retention: v1alpha1.RetentionPartial, Encoding: v1alpha1.EncodingUTF8,
+	}
+	if e.withheld {
+		status.Retention = v1alpha1.RetentionWithheld
+		return status
+	}
+	tail := trimEnd(e.redaction.head(s.Tail))
+	if s.Truncated {
+		tail = trimStart(e.redaction.tail(tail))
+	}
+	if !utf8.Valid(tail) {
+		status.Encoding = v1alpha1.EncodingReplaced
+	}
+	status.Tail = asText(tail)
+	return status
+}
+
 // maxOutput bounds what both streams take in the JSON of a status, in bytes: control characters take six there.
-const maxOutput = 200 << 10
+const maxOutput = 176 << 10
 
 // fitOutput keeps less of the longer stream until both fit.
 func fitOutput(streams ...*v1alpha1.StreamStatus) {
@@ -171,12 +216,23 @@ func keepLess(stream *v1alpha1.StreamStatus) {
 	stream.Retention = v1alpha1.RetentionTruncated
 }
 
-// truncationNote says so where a stream is not kept as a whole.
+// truncationNote says so where the status has no whole stream, and where the whole is.
 func truncationNote(stream *v1alpha1.StreamStatus, name string) string {
 	if stream == nil || stream.Retention != v1alpha1.RetentionTruncated {
 		return ""
 	}
+	if in := stream.StoredIn; in != nil && len(in.Keys) == 1 {
+		return fmt.Sprintf("; all %d bytes of %s are in %s", *stream.Bytes, name, nameOf(in))
+	}
 	return fmt.Sprintf("; of the %d bytes of %s, beginning and end are kept", *stream.Bytes, name)
+}
+
+// nameOf is the object as a person would call it.
+func nameOf(in *v1alpha1.StoredObject) string {
+	if in.Secret != "" {
+		return fmt.Sprintf("Secret %q", in.Secret)
+	}
+	return fmt.Sprintf("ConfigMap %q", in.ConfigMap)
 }
 
 // asText replaces runs of bytes that are no UTF-8.
@@ -212,6 +268,11 @@ func (p *execPass) dropOutput() {
 	for _, stream := range []*v1alpha1.StreamStatus{p.exec.Status.Stdout, p.exec.Status.Stderr} {
 		if stream != nil && stream.Head != "" {
 			stream.Head, stream.Tail, stream.Retention = "", "", v1alpha1.RetentionDropped
+		}
+	}
+	for i := range p.exec.Status.Outputs {
+		if o := &p.exec.Status.Outputs[i]; o.Content != "" || len(o.Entries) > 0 {
+			o.State, o.Content, o.Entries = v1alpha1.OutputDropped, "", nil
 		}
 	}
 	p.exec.Status.Reason = v1alpha1.ReasonOutputDropped

@@ -44,21 +44,27 @@ func (p *sandboxPass) files(ctx context.Context) ([]file, error) {
 	refs := p.references(p.sandbox.Namespace)
 	var files []file
 	for i := range p.sandbox.Spec.Files {
-		f := &p.sandbox.Spec.Files[i]
-		content, err := refs.content(ctx, f.Content)
+		f, err := readFile(ctx, refs, &p.sandbox.Spec.Files[i])
 		if err != nil {
-			return nil, fmt.Errorf("file %s: %w", f.Path, err)
+			return nil, fmt.Errorf("file %s: %w", p.sandbox.Spec.Files[i].Path, err)
 		}
-		mode := fs.FileMode(0o644)
-		if f.Mode != nil {
-			mode = fs.FileMode(*f.Mode) & fs.ModePerm
-		}
-		files = append(files, file{path: f.Path, content: content, mode: mode})
+		files = append(files, f)
 	}
 	if digest := secretsDigest(refs.secretValues); digest != "" {
 		files = append(files, file{content: []byte(digest + "\n"), mode: 0o600})
 	}
 	return files, nil
+}
+
+// readFile reads the content of one of them.
+func readFile(ctx context.Context, refs *references, spec *v1alpha1.File) (file, error) {
+	f := file{path: spec.Path, mode: 0o644}
+	if spec.Mode != nil {
+		f.mode = fs.FileMode(*spec.Mode) & fs.ModePerm
+	}
+	var err error
+	f.content, err = refs.content(ctx, spec.Content)
+	return f, err
 }
 
 func writeFiles(ctx context.Context, remote provider.Remote, files []file) error {

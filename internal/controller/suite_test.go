@@ -24,6 +24,7 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -67,6 +68,7 @@ var (
 		// Two accounts of the backend "accounts".
 		"account-a": memory.NewProvider(memory.Options{UniqueNames: true}),
 		"account-b": memory.NewProvider(memory.Options{UniqueNames: true}),
+		"shellless": memory.NewProvider(memory.Options{UniqueNames: true, RunCommandFunc: runShellless}),
 	}
 	stopManager func()
 )
@@ -146,6 +148,7 @@ func startManager() func() {
 	mgr, err := ctrl.NewManager(asManager, ctrl.Options{
 		Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
 		Controller: config.Controller{SkipNameValidation: new(true)},
+		Cache:      cache.Options{DefaultTransform: controller.StripFinished},
 		Client: client.Options{Cache: &client.CacheOptions{
 			DisableFor:                      []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}},
 			EnableReadYourWritesConsistency: new(true),

@@ -7,8 +7,9 @@
 //
 // A run is known by its name. Its fence is the directory of that name under the spool root: who makes it may start the
 // command, once and for ever. The files in it are the spool. A small shell program, the runner (runner.sh), does all of
-// this inside the sandbox; this package writes what it is to run (script.go), calls it, and reads what it reports
-// (report.go).
+// this inside the sandbox; this package writes what it is to run (script.go), calls it, reads what it reports (report.go), and
+// collects the files that are wanted of it (collect.go). Where there is no shell, a program runs within one call
+// (attached.go).
 //
 // Every call is safe to repeat. Start of a run that was started before only looks.
 package execution
@@ -18,7 +19,9 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
@@ -47,6 +50,8 @@ type Program struct {
 	Env map[string]string
 	// Stdin is what the program reads.
 	Stdin []byte
+	// Inputs are put in place before the program starts.
+	Inputs []Input
 	// Timeout ends the program with all that it started; whole seconds, 0 = none.
 	Timeout time.Duration
 	// SecretsDigest is kept with the spool and comes back with the result. It says which values of Secrets the program was
@@ -54,14 +59,37 @@ type Program struct {
 	SecretsDigest string
 }
 
+// Input is a file that is put into the sandbox before the program starts.
+type Input struct {
+	// Path is absolute and clean.
+	Path string
+	// Content is its bytes, and Mode its permission bits.
+	Content []byte
+	Mode    fs.FileMode
+}
+
 // Code is source text with the interpreters that can run it.
 type Code struct {
-	// Interpreters are names of programs, the preferred first.
-	Interpreters []string
-	// Extension of the file that holds the source, without a dot.
+	// Language is what a provider's own interpreter calls it.
+	Language string
+	// Interpreters are what may run it, the preferred first: the first whose program the sandbox has is used.
+	Interpreters []Interpreter
+	// Extension of the file that holds the source, without a dot; never empty.
 	Extension string
 	// Source is the text.
 	Source string
+	// Arguments stand after the path of the file.
+	Arguments []string
+}
+
+// Interpreter is a program that runs source text.
+type Interpreter struct {
+	// Argv is the program with its arguments; the path of the source is appended.
+	Argv []string
+	// Check is a command that succeeds where the program can run this language; empty where it is enough that it exists.
+	Check []string
+	// Builds says that it makes a program of the source, which is run then: the path of that is appended before the source's.
+	Builds bool
 }
 
 // FilesDigest is the name of the file under the spool root that says which values of Secrets stand in files of the sandbox.
@@ -84,6 +112,11 @@ type Run struct {
 	Name string
 	// Stdout and Stderr are how much of each stream to bring back.
 	Stdout, Stderr Keep
+	// Progress is how many bytes of what each stream got last to bring back while the program runs.
+	Progress int64
+	// Spent are names of runs in this sandbox whose results are recorded: their spools are emptied on the way. Their fences
+	// stay.
+	Spent []string
 }
 
 //go:embed runner.sh
@@ -126,13 +159,12 @@ func (r Run) call(ctx context.Context, stdin []byte, verb string, arguments ...s
 	argv = append(argv, "/bin/sh", "-c", `eval "$1"`, "sh", backends.KillTreeFunction+runnerText,
 		verb, r.Sandbox.SpoolRoot(), r.Name)
 	argv = append(argv, arguments...)
-	for _, n := range []int64{r.Stdout.Head, r.Stdout.Tail, r.Stderr.Head, r.Stderr.Tail} {
+	for _, n := range []int64{r.Stdout.Head, r.Stdout.Tail, r.Stderr.Head, r.Stderr.Tail, r.Progress} {
 		argv = append(argv, strconv.FormatInt(n, 10))
 	}
-	result, err := r.Sandbox.RunCommand(ctx, backends.Command{
-		Argv: argv, Stdin: stdin,
-		OutputLimit: r.Stdout.Head + r.Stdout.Tail + r.Stderr.Head + r.Stderr.Tail + maxReportHeader,
-	})
+	argv = append(argv, strings.Join(r.Spent, ","))
+	kept := max(r.Stdout.Head+r.Stdout.Tail+r.Stderr.Head+r.Stderr.Tail, 2*r.Progress)
+	result, err := r.Sandbox.RunCommand(ctx, backends.Command{Argv: argv, Stdin: stdin, OutputLimit: kept + maxReportHeader})
 	if err != nil {
 		return Report{}, fmt.Errorf("calling the runner: %w", err)
 	}

@@ -220,7 +220,8 @@ func TestABackgroundChildNeitherBlocksTheEndNorDies(t *testing.T) {
 func TestCodeRunsWithTheFirstInterpreterThereIs(t *testing.T) {
 	inEveryShell(t, func(t *testing.T, run Run) {
 		program := Program{Code: &Code{
-			Interpreters: []string{"no-such-interpreter", "sh"}, Extension: "sh", Source: "echo \"it's\" $#\n",
+			Interpreters: []Interpreter{{Argv: []string{"no-such-interpreter"}}, {Argv: []string{"sh"}}}, Extension: "sh",
+			Source: "echo \"it's\" $#\n",
 		}}
 		wantOutput(t, wantEnd(t, run.mustStart(t, program), 0, CauseExited).Stdout, "it's 0\n")
 	})
@@ -229,8 +230,11 @@ func TestCodeRunsWithTheFirstInterpreterThereIs(t *testing.T) {
 func TestTheRunnersOwnVariablesAreNotTheProgramsOwn(t *testing.T) {
 	inEveryShell(t, func(t *testing.T, run Run) {
 		program := Program{
-			Code: &Code{Interpreters: []string{"sh"}, Extension: "sh", Source: `echo "$dir $program $name $root $runner $1 $verb"` + "\n"},
-			Env:  map[string]string{"dir": "a", "program": "b", "name": "c", "root": "d", "runner": "e", "verb": "f"},
+			Code: &Code{
+				Interpreters: []Interpreter{{Argv: []string{"sh"}}}, Extension: "sh",
+				Source: `echo "$dir $program $name $root $runner $1 $verb"` + "\n",
+			},
+			Env: map[string]string{"dir": "a", "program": "b", "name": "c", "root": "d", "runner": "e", "verb": "f"},
 		}
 		wantOutput(t, wantEnd(t, run.mustStart(t, program), 0, CauseExited).Stdout, "a b c d e  f\n")
 	})
@@ -240,7 +244,8 @@ func TestWhatCertainlyNeverRanSaysWhy(t *testing.T) {
 	inEveryShell(t, func(t *testing.T, run Run) {
 		cases := map[string]Program{
 			"InterpreterMissing": {
-				Code: &Code{Interpreters: []string{"sh"}, Extension: "x", Source: "x"}, Env: map[string]string{"PATH": "/no/programs"},
+				Code: &Code{Interpreters: []Interpreter{{Argv: []string{"sh"}}}, Extension: "x", Source: "x"},
+				Env:  map[string]string{"PATH": "/no/programs"},
 			},
 			"WorkingDirMissing": {Argv: []string{"true"}, WorkingDir: "/no/such/dir"},
 		}
@@ -429,7 +434,7 @@ func TestNothingSecretStaysInTheSpoolOrInArguments(t *testing.T) {
 	inEveryShell(t, func(t *testing.T, run Run) {
 		program := Program{
 			Code: &Code{
-				Interpreters: []string{"sh"}, Extension: "sh",
+				Interpreters: []Interpreter{{Argv: []string{"sh"}}}, Extension: "sh",
 				Source: "cat >/dev/null; tr '\\0' ' ' </proc/$$/cmdline; sleep 1.2 # s3cret-code",
 			},
 			Env: map[string]string{"TOKEN": "s3cret-env"}, Stdin: []byte("s3cret-stdin"),

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -62,6 +63,16 @@ type Report struct {
 	Reason, Message string
 	// End is set with StateExited.
 	End *End
+	// Progress is set with StateRunning where it was asked for.
+	Progress *Progress
+}
+
+// Progress is what a program has printed so far.
+type Progress struct {
+	// Stdout and Stderr have the number of bytes so far, and in Tail what came last; the digest is never known.
+	Stdout, Stderr Stream
+	// SecretsDigest and FilesDigest are as in End.
+	SecretsDigest, FilesDigest string
 }
 
 // End is how a program ended.
@@ -91,6 +102,19 @@ type Stream struct {
 	SHA256 string
 }
 
+// Within is the stream with no more kept of it than that.
+func (s *Stream) Within(keep Keep) Stream {
+	within := *s
+	switch {
+	case s.Truncated:
+		within.Head, within.Tail = s.Head[:min(int64(len(s.Head)), keep.Head)], s.Tail[max(int64(len(s.Tail))-keep.Tail, 0):]
+	case s.Bytes > keep.Head+keep.Tail:
+		within.Truncated = true
+		within.Head, within.Tail = s.Head[:keep.Head], s.Head[s.Bytes-keep.Tail:]
+	}
+	return within
+}
+
 // maxReportHeader bounds the lines before the streams, in bytes.
 const maxReportHeader = 8 << 10
 
@@ -117,8 +141,20 @@ func (r Run) read(result backends.Result) (Report, error) {
 		State: State(fields["state"]), Reason: fields["reason"], Message: backends.Bounded(fields["message"], 500),
 	}
 	switch report.State {
+	case StateRefused:
+		if !oneWord.MatchString(report.Reason) {
+			report.Reason, report.Message = refusedUnreadable, "why can't be read any more"
+		}
 	case stateIncomplete:
 		return Report{}, errors.New("the command arrived incomplete in the sandbox")
+	case StateRunning:
+		if r.Progress > 0 {
+			progress, err := r.readProgress(fields, body)
+			if err != nil {
+				return Report{}, fmt.Errorf("%w: %w", ErrUnreadable, err)
+			}
+			report.Progress = progress
+		}
 	case StateExited:
 		end, err := r.readEnd(fields, body)
 		if err != nil {
@@ -128,6 +164,12 @@ func (r Run) read(result backends.Result) (Report, error) {
 	}
 	return report, nil
 }
+
+// What stands in the spool may be the command's own work: a reason that is none would make a status that nobody takes.
+var oneWord = regexp.MustCompile(`^[A-Z][A-Za-z]{0,63}$`)
+
+// refusedUnreadable is the reason of a refusal whose own can't be read.
+const refusedUnreadable = "SpoolUnavailable"
 
 // stateIncomplete: the connection was cut while the program was sent. Nothing happened.
 const stateIncomplete State = "incomplete"
@@ -155,8 +197,28 @@ func (r Run) readEnd(fields map[string]string, body []byte) (*End, error) {
 	return end, nil
 }
 
+func (r Run) readProgress(fields map[string]string, body []byte) (*Progress, error) {
+	p := Progress{SecretsDigest: strings.TrimPrefix(fields["secrets"], "-"), FilesDigest: fields["files"]}
+	last := Keep{Tail: r.Progress}
+	var err error
+	if body, err = p.Stdout.read(fields["stdout"], body, last); err != nil {
+		return nil, fmt.Errorf("reading stdout: %w", err)
+	}
+	if _, err = p.Stderr.read(fields["stderr"], body, last); err != nil {
+		return nil, fmt.Errorf("reading stderr: %w", err)
+	}
+	for _, s := range []*Stream{&p.Stdout, &p.Stderr} {
+		if !s.Truncated {
+			s.Head, s.Tail, s.SHA256 = nil, s.Head, ""
+		}
+	}
+	return &p, nil
+}
+
+// hundredths of a second are bounded to what a clock can have counted: the numbers may be the command's own work.
 func hundredths(n int64) time.Duration {
-	return time.Duration(max(n, 0)) * 10 * time.Millisecond
+	const unit, tenYears = 10 * time.Millisecond, 10 * 365 * 24 * time.Hour
+	return time.Duration(min(max(n, 0), int64(tenYears/unit))) * unit
 }
 
 // read takes the stream's part off the body and returns the rest. Fewer bytes than announced mean that the spool was

@@ -3,7 +3,9 @@
 #
 #   sh -c 'eval "$1"' sh TEXT VERB ROOT NAME [ARGUMENTS]
 #
-# so that TEXT can be handed on to the process that stays. The fence is the directory ROOT/NAME. In it:
+# so that TEXT can be handed on to the process that stays. All verbs but watch end with KEEP, six words: how much of stdout
+# and of stderr to bring back at the end (head and tail of each), how much of each while the command runs, and the names of runs
+# whose spools are of no use any more, between commas. The fence is the directory ROOT/NAME. In it:
 #
 #   script     what to run, deleted by itself as its first act      session  PID of the command, which leads a session
 #   runner     PID, start time and boot ID of who watches           began    uptime at the start
@@ -101,7 +103,7 @@ incomplete() {
 	exit 0
 }
 
-# start BYTES TIMEOUT DIGEST WAIT HEADS...: the script of BYTES bytes comes on standard input. It is read whole before the
+# start BYTES TIMEOUT DIGEST WAIT KEEP: the script of BYTES bytes comes on standard input. It is read whole before the
 # fence is taken, so that a connection that is cut leaves nothing but the chance to try again.
 start() {
 	bytes=$1 timeout=$2 digest=$3 patience=$4
@@ -109,6 +111,7 @@ start() {
 	if [ -d "$dir" ]; then
 		cat >/dev/null
 		report "$@"
+		sweep "$6"
 		return
 	fi
 	[ -d "$root" ] || mkdir -p "$root" 2>/dev/null || unavailable "cannot make the directory $root"
@@ -119,7 +122,7 @@ start() {
 	if mkdir "$dir" 2>/dev/null; then
 		trap - EXIT
 		prepare || { rm -rf "$dir" "$input"; unavailable "cannot write to $root: disk full"; }
-		launch "$timeout" "$patience"
+		launch "$timeout" "$patience" "$6"
 	elif [ ! -d "$dir" ]; then
 		unavailable "cannot write to $root: disk full or read-only"
 	fi
@@ -135,7 +138,8 @@ prepare() {
 		printf '' >"$dir/timedout.new" && printf '' >"$dir/cancel.new"; } 2>/dev/null
 }
 
-# launch TIMEOUT PATIENCE runs the watching process in a session of its own and waits PATIENCE seconds for the command's end.
+# launch TIMEOUT PATIENCE SPENT runs the watching process in a session of its own and waits PATIENCE seconds for the command's
+# end. Meanwhile the spools go that are of no use any more.
 launch() {
 	mkfifo "$dir/done" 2>/dev/null && exec 3<>"$dir/done"
 	if command -v setsid >/dev/null 2>&1; then
@@ -145,7 +149,26 @@ launch() {
 		/bin/sh -c 'eval "$1"' sh "$runner" watch "$root" "$name" "$1" </dev/null >/dev/null 2>&1 3>&- &
 		set +m
 	fi
+	sweep "$3"
 	await "$2"
+}
+
+# sweep NAMES empties the spools of these runs. The fences stay.
+sweep() {
+	[ -n "$1" ] || return 0
+	sw_rest=$1,
+	set --
+	while [ -n "$sw_rest" ]; do
+		sw_dir=$root/${sw_rest%%,*}
+		sw_rest=${sw_rest#*,}
+		for sw_file in "$sw_dir"/*; do
+			case $sw_file in
+			*/never | */refused) ;;
+			*) [ ! -e "$sw_file" ] || set -- "$@" "$sw_file" ;;
+			esac
+		done
+	done
+	[ $# -eq 0 ] || rm -rf "$@" 2>/dev/null
 }
 
 # await returns when the command has ended, at the latest after so many seconds.
@@ -235,7 +258,7 @@ end() {
 	[ ! -p "$dir/done" ] || echo 1<>"$dir/done"
 }
 
-# prevent HEADS...: keeps the command from ever starting. One that has started goes on.
+# prevent KEEP: keeps the command from ever starting. One that has started goes on.
 prevent() {
 	[ -d "$root" ] || mkdir -p "$root" 2>/dev/null
 	if mkdir "$dir" 2>/dev/null; then
@@ -244,7 +267,7 @@ prevent() {
 	report "$@"
 }
 
-# cancel SEEN HEADS...: keeps the command from ever starting, or kills it with all that it started. An end that is already
+# cancel SEEN KEEP: keeps the command from ever starting, or kills it with all that it started. An end that is already
 # written down stays as it is. Where its start was seen (SEEN is 1), a fence that is gone proves nothing: what carries the
 # marker is killed.
 cancel() {
@@ -267,7 +290,7 @@ cancel() {
 	report "$@"
 }
 
-# report OUT-HEAD OUT-TAIL ERR-HEAD ERR-TAIL prints the state, and after the end what is kept of the streams.
+# report OUT-HEAD OUT-TAIL ERR-HEAD ERR-TAIL PROGRESS prints the state, and after the end what is kept of the streams.
 report() {
 	printf 'sandboxes.run/1\n'
 	if [ ! -d "$dir" ]; then
@@ -281,7 +304,7 @@ report() {
 		{ IFS= read -r reason && IFS= read -r message; } <"$dir/refused" 2>/dev/null
 		printf 'state refused\nreason %s\nmessage %s\n\n' "$reason" "$message"
 	elif alive; then
-		printf 'state running\n\n'
+		report_running "$5"
 	elif [ -f "$dir/exit" ]; then
 		# It ended between the two looks at the directory.
 		report_end "$@"
@@ -292,12 +315,33 @@ report() {
 	fi
 }
 
-report_end() {
-	IFS=' ' read -r code cause began ended out err disk _ <"$dir/exit"
-	uptime
+# report_running BYTES prints so much of what each stream got last.
+report_running() {
+	if [ "$1" -eq 0 ]; then
+		printf 'state running\n\n'
+		return
+	fi
+	size_of stdout
+	out=$((size))
+	size_of stderr
+	err=$((size))
+	read_digests
+	printf 'state running\nsecrets %s\nfiles %s\nstdout %s\nstderr %s\n\n' "$digest" "$files" "$out" "$err"
+	keep stdout "$out" 0 "$1"
+	keep stderr "$err" 0 "$1"
+}
+
+# read_digests sets digest and files to what says which values of Secrets the command and its sandbox were given.
+read_digests() {
 	digest= files=
 	{ IFS= read -r digest <"$dir/secrets"; } 2>/dev/null
 	{ IFS= read -r files <"$root/files.digest"; } 2>/dev/null
+}
+
+report_end() {
+	IFS=' ' read -r code cause began ended out err disk _ <"$dir/exit"
+	uptime
+	read_digests
 	printf 'state exited\nend %s %s %s %s %s %s\nsecrets %s\n' "$code" "$cause" "$began" "$ended" "$up" "$disk" "$digest"
 	printf 'files %s\n' "$files"
 	report_stream stdout "$out" "$1" "$2"
@@ -332,5 +376,8 @@ start) start "$@" ;;
 watch) watch "$@" ;;
 prevent) prevent "$@" ;;
 cancel) cancel "$@" ;;
-look) report "$@" ;;
+look)
+	report "$@"
+	sweep "$6"
+	;;
 esac

@@ -141,13 +141,18 @@ func (a *account) takeReserved(ctx context.Context) bool {
 	return ok && r.account == a && r.used.CompareAndSwap(false, true)
 }
 
-// release gives an unused place back. The breaker learns nothing.
+// release gives an unused place back.
 func (r *reservation) release() {
 	if r.used.CompareAndSwap(false, true) {
-		r.account.freePlace()
-		if r.account.breaker.IsHalfOpen() {
-			// The permit to probe went with the place: the next probe waits as long as after one that failed.
-			r.account.breaker.Open()
-		}
+		r.account.release()
+	}
+}
+
+// release ends a call of which nothing is learnt.
+func (a *account) release() {
+	a.freePlace()
+	if a.breaker.IsHalfOpen() {
+		// The permit to probe went with the place: the next probe waits as long as after one that failed.
+		a.breaker.Open()
 	}
 }

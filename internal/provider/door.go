@@ -212,33 +212,6 @@ func effect(ctx context.Context, d *Door, operation string, timeout time.Duratio
 	return err
 }
 
-// Remote is the way to one remote.
-type Remote struct {
-	door *Door
-	id   string
-}
-
-// Remote returns the way to one remote. It makes no call.
-func (d *Door) Remote(id string) Remote { return Remote{door: d, id: id} }
-
-// RunCommand is that of the backend.
-func (r Remote) RunCommand(ctx context.Context, command backends.Command) (backends.Result, error) {
-	return call(ctx, r.door, "run", commandTimeout, func(ctx context.Context) (backends.Result, error) {
-		return r.door.backend.RunCommand(ctx, r.id, command)
-	})
-}
-
-// SpoolRoot is that of the backend.
-func (r Remote) SpoolRoot() string { return backends.SpoolRoot(r.door.backend, r.id) }
-
-// WriteFile is that of package backends.
-func (r Remote) WriteFile(ctx context.Context, path string, content []byte, mode fs.FileMode) error {
-	_, err := call(ctx, r.door, "write", commandTimeout, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, backends.WriteFile(ctx, r.door.backend, r.id, path, content, mode)
-	})
-	return err
-}
-
 // call is what every call passes.
 func call[T any](ctx context.Context, d *Door, operation string, timeout time.Duration, do func(context.Context) (T, error)) (T, error) {
 	var zero T
@@ -271,7 +244,7 @@ func (d *Door) typed(ctx context.Context, operation string, err error) error {
 	var e *backends.Error
 	if !errors.As(err, &e) {
 		code := backends.Ambiguous
-		if slices.Contains([]string{"get", "list", "find"}, operation) {
+		if slices.Contains([]string{"get", "list", "find", "read", "readdir", "stat"}, operation) {
 			code = backends.Unavailable
 		}
 		e = backends.Errorf(code, d.registration.Name, operation, "%w", err)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Request is what a program asked the API server for.
@@ -26,6 +27,8 @@ type Request struct {
 	Path string
 	// Body is what was sent.
 	Body []byte
+	// Time is when it came.
+	Time time.Time
 }
 
 // String is one line for failure messages.
@@ -59,7 +62,7 @@ func Writes(resource, namespace, name string) Matcher {
 
 // parse takes a path apart: /api/VERSION/... and /apis/GROUP/VERSION/..., then [namespaces/NAMESPACE/]RESOURCE[/NAME[/SUB]].
 func parse(r *http.Request) Request {
-	request := Request{Path: r.URL.Path, UserAgent: r.UserAgent()}
+	request := Request{Path: r.URL.Path, UserAgent: r.UserAgent(), Time: time.Now()}
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
 	switch {
 	case len(parts) > 2 && parts[0] == "api":

@@ -17,8 +17,15 @@ func MakeExec(namespace, name, sandbox string) *ExecBuilder {
 	return &ExecBuilder{v1alpha1.SandboxExec{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "SandboxExec"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
-		Spec:       v1alpha1.SandboxExecSpec{SandboxRef: v1alpha1.LocalReference{Name: sandbox}},
+		Spec:       v1alpha1.SandboxExecSpec{SandboxRef: &v1alpha1.LocalReference{Name: sandbox}},
 	}}
+}
+
+// MakeOneShot begins a SandboxExec that brings its own Sandbox.
+func MakeOneShot(namespace, name string, sandbox *SandboxBuilder) *ExecBuilder {
+	b := MakeExec(namespace, name, "")
+	b.exec.Spec.SandboxRef, b.exec.Spec.Sandbox = nil, &sandbox.Obj().Spec
+	return b
 }
 
 // Obj returns the SandboxExec.
@@ -74,6 +81,87 @@ func (b *ExecBuilder) EnvFromAll(sources ...v1alpha1.EnvFromSource) *ExecBuilder
 // Stdin sets what the command reads.
 func (b *ExecBuilder) Stdin(content v1alpha1.Content) *ExecBuilder {
 	b.exec.Spec.Stdin = &content
+	return b
+}
+
+// Native has the provider's own interpreter run the code.
+func (b *ExecBuilder) Native() *ExecBuilder {
+	b.exec.Spec.Code.Engine = v1alpha1.EngineNative
+	return b
+}
+
+// Interpreter has this program run the code.
+func (b *ExecBuilder) Interpreter(argv ...string) *ExecBuilder {
+	b.exec.Spec.Code.Interpreter = argv
+	return b
+}
+
+// Arguments sets those of the code.
+func (b *ExecBuilder) Arguments(arguments ...string) *ExecBuilder {
+	b.exec.Spec.Code.Arguments = arguments
+	return b
+}
+
+// Input adds a file.
+func (b *ExecBuilder) Input(path, content string) *ExecBuilder {
+	b.exec.Spec.Inputs = append(b.exec.Spec.Inputs, v1alpha1.File{Path: path, Content: Text(content)})
+	return b
+}
+
+// InputFrom adds a file from a Secret or ConfigMap.
+func (b *ExecBuilder) InputFrom(path string, mode int32, source *v1alpha1.ValueSource) *ExecBuilder {
+	b.exec.Spec.Inputs = append(b.exec.Spec.Inputs, v1alpha1.File{
+		Path: path, Mode: &mode, Content: v1alpha1.Content{ContentFrom: source},
+	})
+	return b
+}
+
+// Output adds a file or directory to be read into status.
+func (b *ExecBuilder) Output(path string) *ExecBuilder {
+	b.exec.Spec.Outputs = append(b.exec.Spec.Outputs, v1alpha1.ExecOutput{Path: path})
+	return b
+}
+
+// RequiredOutput adds one that must be there.
+func (b *ExecBuilder) RequiredOutput(path string) *ExecBuilder {
+	b.exec.Spec.Outputs = append(b.exec.Spec.Outputs, v1alpha1.ExecOutput{Path: path, Presence: v1alpha1.OutputRequired})
+	return b
+}
+
+// OutputTo adds one that is read into a ConfigMap or Secret.
+func (b *ExecBuilder) OutputTo(path string, to *v1alpha1.OutputDestination) *ExecBuilder {
+	b.exec.Spec.Outputs = append(b.exec.Spec.Outputs, v1alpha1.ExecOutput{Path: path, To: to})
+	return b
+}
+
+// ToConfigMap is a key of a ConfigMap; empty words leave the defaults.
+func ToConfigMap(name, key string) *v1alpha1.OutputDestination {
+	return &v1alpha1.OutputDestination{ConfigMap: &v1alpha1.DestinationKey{Name: name, Key: key}}
+}
+
+// ToSecret is a key of a Secret; empty words leave the defaults.
+func ToSecret(name, key string) *v1alpha1.OutputDestination {
+	return &v1alpha1.OutputDestination{Secret: &v1alpha1.DestinationKey{Name: name, Key: key}}
+}
+
+// StdoutTo stores the whole of standard output, too.
+func (b *ExecBuilder) StdoutTo(to *v1alpha1.OutputDestination) *ExecBuilder {
+	if b.streams().Stdout == nil {
+		b.streams().Stdout = &v1alpha1.StreamLimits{}
+	}
+	b.streams().Stdout.To = to
+	return b
+}
+
+// Progress shows in status what is printed while the command runs.
+func (b *ExecBuilder) Progress() *ExecBuilder {
+	b.streams().Progress = v1alpha1.ProgressEnabled
+	return b
+}
+
+// Retry runs the command again, so many times at most, after these outcomes, without a wait.
+func (b *ExecBuilder) Retry(limit int32, outcomes ...v1alpha1.RetriedOutcome) *ExecBuilder {
+	b.exec.Spec.Retry = &v1alpha1.ExecRetry{Limit: limit, Outcomes: outcomes, BackoffSeconds: new(int32(0))}
 	return b
 }
 

@@ -121,6 +121,12 @@ func (b *SandboxBuilder) WorkingDir(path string) *SandboxBuilder {
 	return b
 }
 
+// Serial lets runs in it go one after another.
+func (b *SandboxBuilder) Serial() *SandboxBuilder {
+	b.sandbox.Spec.ExecConcurrency = v1alpha1.ExecSerial
+	return b
+}
+
 // Retain leaves the remote at the provider when the object goes.
 func (b *SandboxBuilder) Retain() *SandboxBuilder {
 	b.sandbox.Spec.DeletionPolicy = v1alpha1.DeletionPolicyRetain

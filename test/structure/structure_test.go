@@ -46,6 +46,7 @@ var rules = []struct {
 	{"internal/controller/...", []string{
 		"internal/provider/...", "internal/execution/...", "internal/inventory/...", "internal/backends", "api/...",
 	}},
+	{"internal/manager", []string{"internal/controller", "internal/provider/...", "internal/backends", "api/..."}},
 	{"cmd/kubectl-sandbox/...", []string{"api/...", "pkg/client/..."}},
 	{"cmd/...", []string{"..."}},
 	{"pkg/client/...", []string{"api/..."}},
@@ -218,7 +219,9 @@ func checkRegistration(t *testing.T, r backends.Registration) {
 		}
 	}
 	known := []backends.Capability{
-		backends.CapabilityImage, backends.CapabilityTemplate, backends.CapabilityResources,
+		backends.CapabilityImage, backends.CapabilityTemplate, backends.CapabilitySnapshot, backends.CapabilityResources,
+		backends.CapabilityGPU, backends.CapabilityUser, backends.CapabilityNetwork, backends.CapabilityLifetime,
+		backends.CapabilityPause, backends.CapabilityEndpoints, backends.CapabilityLabels, backends.CapabilityCode,
 	}
 	for _, capability := range r.Capabilities {
 		if !slices.Contains(known, capability) {

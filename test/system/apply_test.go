@@ -48,9 +48,43 @@ var _ = Describe("The API server", func() {
 			"spec.command in body should have at least 1 items"),
 		Entry("a command whose program is empty", "SandboxExec", `{sandboxRef: {name: box}, command: ["", a]}`,
 			"the first element is the program and may not be empty"),
-		Entry("a run without a sandbox", "SandboxExec", "command: [ls]", "spec.sandboxRef: Required value"),
+		Entry("a run without a sandbox", "SandboxExec", "command: [ls]", "set exactly one of sandboxRef (a Sandbox that there is) and sandbox"),
+		Entry("a run of two sandboxes", "SandboxExec", "{sandboxRef: {name: box}, sandbox: {}, command: [ls]}",
+			"set exactly one of sandboxRef (a Sandbox that there is) and sandbox"),
+		Entry("a sandbox of one run that is to be retained", "SandboxExec", "{sandbox: {deletionPolicy: Retain}, command: [ls]}",
+			"create a Sandbox with deletionPolicy Retain and name it in sandboxRef"),
+		Entry("an input path with ..", "SandboxExec",
+			"{sandboxRef: {name: box}, command: [ls], inputs: [{path: /workspace/../etc/passwd, content: x}]}", "must be an absolute, clean path"),
+		Entry("two inputs for one path", "SandboxExec",
+			"{sandboxRef: {name: box}, command: [ls], inputs: [{path: /a, content: x}, {path: /a, content: y}]}", "Duplicate value"),
+		Entry("an input without content", "SandboxExec", "{sandboxRef: {name: box}, command: [ls], inputs: [{path: /a}]}",
+			"set exactly one of content and contentFrom"),
+		Entry("an output path with ..", "SandboxExec", "{sandboxRef: {name: box}, command: [ls], outputs: [{path: /a/../b}]}",
+			"must be an absolute, clean path such as /workspace/report.json"),
+		Entry("an output twice", "SandboxExec", "{sandboxRef: {name: box}, command: [ls], outputs: [{path: /a}, {path: /a}]}",
+			"Duplicate value"),
+		Entry("an output to two places", "SandboxExec",
+			"{sandboxRef: {name: box}, command: [ls], outputs: [{path: /a, to: {configMap: {}, secret: {}}}]}",
+			"set exactly one of configMap and secret"),
+		Entry("an output to an object that can't have this name", "SandboxExec",
+			"{sandboxRef: {name: box}, command: [ls], outputs: [{path: /a, to: {configMap: {name: A_b}}}]}", "must be a name of an object"),
+		Entry("an output to a key that can't be one", "SandboxExec",
+			"{sandboxRef: {name: box}, command: [ls], outputs: [{path: /a, to: {secret: {key: ..}}}]}", "must be a key of a Secret or ConfigMap"),
+		Entry("retries without a limit", "SandboxExec", "{sandboxRef: {name: box}, command: [ls], retry: {on: [Failed]}}",
+			"spec.retry.limit: Required value"),
+		Entry("retries after a success", "SandboxExec", "{sandboxRef: {name: box}, command: [ls], retry: {limit: 1, on: [Succeeded]}}",
+			`supported values: "StartFailed", "SandboxLost", "Failed", "TimedOut", "Unknown"`),
+		Entry("retries without an outcome", "SandboxExec", "{sandboxRef: {name: box}, command: [ls], retry: {limit: 1, on: []}}",
+			"spec.retry.on in body should have at least 1 items"),
+		Entry("code without anything to run it", "SandboxExec", "{sandboxRef: {name: box}, code: {source: x}}",
+			"set language (python, javascript, typescript, shell, ruby, perl, go), or interpreter for any other"),
+		Entry("native code with an interpreter", "SandboxExec",
+			"{sandboxRef: {name: box}, code: {language: python, source: x, engine: Native, interpreter: [pypy]}}",
+			"set language, and neither interpreter nor arguments"),
+		Entry("rich results of an interpreter", "SandboxExec",
+			"{sandboxRef: {name: box}, code: {language: python, source: x, results: {configMap: {}}}}", "only engine Native has results"),
 		Entry("code in an unknown language", "SandboxExec", "sandboxRef: {name: box}\ncode: {language: cobol, source: x}",
-			`supported values: "python", "javascript", "shell"`),
+			`supported values: "python", "javascript", "typescript", "shell", "ruby", "perl", "go"`),
 		Entry("code with two sources", "SandboxExec",
 			"sandboxRef: {name: box}\ncode: {language: shell, source: ls, sourceFrom: {configMapKeyRef: {name: a, key: b}}}",
 			"set exactly one of source and sourceFrom"),
@@ -125,6 +159,9 @@ stdin: {content: x}
 timeoutSeconds: 5
 startDeadlineSeconds: 500
 streams: {stdout: {headBytes: 5}}
+inputs: [{path: /a, content: x}]
+outputs: [{path: /b}]
+retry: {limit: 1, on: [Failed]}
 desiredState: Cancelled
 ttlSecondsAfterFinished: 5000`
 
@@ -176,6 +213,10 @@ ttlSecondsAfterFinished: 5000`
 				"timeoutSeconds":       {`6`, "timeoutSeconds is immutable: set desiredState to Cancelled"},
 				"startDeadlineSeconds": {`null`, "startDeadlineSeconds is immutable: set desiredState to Cancelled"},
 				"streams":              {`{"stdout":{"headBytes":6}}`, "streams is immutable: create another SandboxExec"},
+				"inputs":               {`null`, "inputs are immutable: create another SandboxExec"},
+				"outputs":              {`[{"path":"/c"}]`, "outputs are immutable: create another SandboxExec"},
+				"retry":                {`{"limit":2}`, "retry is immutable: set desiredState to Cancelled"},
+				"sandbox":              {`{}`, "sandbox is immutable: create another SandboxExec"},
 				"desiredState":         {`"Finished"`, "desiredState Cancelled can't be taken back: create another SandboxExec"},
 			} {
 				expectRefused(ctx, exec, `"`+field+`":`+change[0], change[1])

@@ -115,7 +115,61 @@ var _ = Describe("What a SandboxExec runs", func() {
 			"input env 18446744073709551616\n"),
 		Entry("in shell", "sh", v1alpha1.LanguageShell, "read -r line; echo \"$line $NAME $((1 << 32))\"\nexit 3",
 			"input env 4294967296\n"),
+		Entry("in Perl", "perl", v1alpha1.LanguagePerl,
+			"print join(' ', <STDIN>, $ENV{NAME}, 2**32), \"\\n\";\nexit 3", "input env 4294967296\n"),
 	)
+
+	It("can be code with arguments, and brings its traceback unharmed", func(ctx context.Context) {
+		needProgram("python3")
+		room := bed.NewRoom(ctx)
+		room.Ready(ctx, room.Sandbox("box"))
+		run := room.Run(ctx, room.Exec("run", "box").Code(v1alpha1.LanguagePython,
+			"import sys\nprint(sys.argv[1:])\ndef f():\n    raise ValueError('no \"way\"')\nf()\n").Arguments("a b", "", "ü $x", "-x"))
+		Expect(run.Status.Stdout.Head).To(Equal(`['a b', '', 'ü $x', '-x']`+"\n"), testbed.StateOf(run))
+		Expect(run.Status.Stderr.Head).To(And(HavePrefix("Traceback (most recent call last):\n"),
+			MatchRegexp(`(?m)^  File "/run/sandboxes.run/[^"]*/code.py", line 5, in <module>$`),
+			ContainSubstring("    raise ValueError('no \"way\"')\n"), HaveSuffix("ValueError: no \"way\"\n")))
+		Expect(testbed.ExitCode(run)).To(BeEquivalentTo(1))
+	})
+
+	It("can be code of any interpreter that the spec names", func(ctx context.Context) {
+		room := bed.NewRoom(ctx)
+		room.Ready(ctx, room.Sandbox("box"))
+		run := room.Run(ctx, room.Exec("run", "box").Code("", "NR == 1 { print v, $2 }").Interpreter("awk", "-v", "v=the second:", "-f").
+			Stdin(builders.Text("one two\nthree four\n")))
+		Expect(run.Status.Stdout.Head).To(Equal("the second: two\n"), testbed.StateOf(run))
+		run = room.Run(ctx, room.Exec("missing", "box").Code("", "x").Interpreter("no-such-interpreter"))
+		Expect(run.Status.Reason).To(Equal(v1alpha1.ReasonInterpreterMissing), testbed.StateOf(run))
+		Expect(testbed.StateOf(run)).To(ContainSubstring("looked for no-such-interpreter on its PATH"))
+	})
+
+	DescribeTable("can be code that needs programs which this machine may lack",
+		func(ctx context.Context, language v1alpha1.CodeLanguage, program, script, want string) {
+			room := bed.NewRoom(ctx)
+			box := room.Sandbox("box").Env("PATH", "/opt/bin:/usr/bin:/bin").File("/opt/bin/"+program, "#!/bin/sh\n"+script).Obj()
+			box.Spec.Files[0].Mode = new(int32(0o755))
+			room.Create(ctx, box)
+			room.EventuallyReady(ctx, box)
+			run := room.Run(ctx, room.Exec("run", "box").Code(language, "the source").Arguments("an argument"))
+			Expect(run.Status.Stdout.Head).To(MatchRegexp(want), testbed.StateOf(run))
+			Expect(testbed.ExitCode(run)).To(BeEquivalentTo(3))
+		},
+		Entry("in Ruby", v1alpha1.LanguageRuby, "ruby", `echo "$@"; cat "$1"; exit 3`, `^/run/[^ ]*/code.rb an argument\nthe source$`),
+		Entry("in TypeScript", v1alpha1.LanguageTypeScript, "tsx", `echo "$@"; cat "$1"; exit 3`, `^/run/[^ ]*/code.ts an argument\nthe source$`),
+		Entry("in TypeScript by Deno", v1alpha1.LanguageTypeScript, "deno", `echo "$@"; exit 3`, `^run --allow-all /run/[^ ]*/code.ts an argument\n$`),
+		Entry("in Go", v1alpha1.LanguageGo, "go",
+			`[ "$1 $2" = "build -o" ] && { printf '#!/bin/sh\necho built from '; cat "$4"; echo '; echo "$@"; exit 3'; } >"$3" && chmod 755 "$3"`,
+			`^built from the source\nan argument\n$`),
+	)
+
+	It("says that no backend of this provider has an interpreter of its own", func(ctx context.Context) {
+		room := bed.NewRoom(ctx)
+		room.Ready(ctx, room.Sandbox("box"))
+		run := room.Run(ctx, room.Exec("run", "box").Code(v1alpha1.LanguagePython, "print(1)").Native())
+		Expect(run.Status.Outcome).To(Equal(v1alpha1.OutcomeStartFailed), testbed.StateOf(run))
+		Expect(run.Status.Reason).To(Equal(v1alpha1.ReasonUnsupported))
+		Expect(testbed.StateOf(run)).To(ContainSubstring("leave out code.engine"))
+	})
 
 	It("says that the sandbox has no interpreter for the code", func(ctx context.Context) {
 		room := bed.NewRoom(ctx)

@@ -5,9 +5,11 @@
 
 // Package system_test holds what a user of the operator sees: the manager's own program, a real control plane, real sandboxes.
 //
-// apply_test.go has what the API server refuses, provider_test.go and sandbox_test.go the objects of these names, program_test.go,
-// ending_test.go and streams_test.go SandboxExecs: what they run, how they end, what is kept of their output. writes_test.go
-// counts what the manager writes, latency_test.go takes the time, and secrets_test.go looks for Secrets where none may be.
+// apply_test.go has what the API server refuses, provider_test.go and sandbox_test.go the objects of these names. Of SandboxExecs,
+// program_test.go has what they run, ending_test.go how they end, streams_test.go and progress_test.go what is kept and shown of
+// their output, files_test.go what goes in and comes out, retry_test.go and turns_test.go when they run again and one after
+// another, oneshot_test.go those with sandboxes of their own, and hostile_test.go commands that behave badly. secrets_test.go
+// looks for Secrets where none may be. What is measured and counted is in budgets.
 package system_test
 
 import (

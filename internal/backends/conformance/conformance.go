@@ -6,7 +6,7 @@
 //
 // A [Check] is a plain function that complains through a [T], so that the suite itself can be tested: run against a backend
 // that is broken on purpose, the right check must fail. conformance.go holds the machinery, lifecycle.go, listing.go,
-// commands.go, streams.go, processes.go, files.go, concurrency.go and failures.go the checks.
+// commands.go, streams.go, processes.go, files.go, abilities.go, concurrency.go and failures.go the checks.
 package conformance
 
 import (
@@ -37,6 +37,11 @@ type Subject struct {
 	Scratch func(id string) string
 	// Sources are tried one after the other; empty = the backend's default alone. The first serves all other checks.
 	Sources []backends.Source
+	// Language is one that RunCode has: python or shell, which is the default.
+	Language string
+	// Server returns a command that listens on a port of the remote, and answers each connection with these words once it
+	// has read a line. Nil = whether endpoints reach anything is not checked.
+	Server func(port int, answer string) []string
 	// MakeError makes the backend fail with this code in some call from now on; remote is the ID of a running remote that
 	// it may spoil for this. It returns a function that ends the trouble, and false for codes that can't be made.
 	// Nil = none can.
@@ -59,7 +64,8 @@ type Check struct {
 func Checks() []Check {
 	return slices.Concat(
 		lifecycleChecks(), listingChecks(), commandChecks(), streamChecks(), processChecks(),
-		fileChecks("", natively), fileChecks(" by command", byCommand), concurrencyChecks(), failureChecks(),
+		fileChecks("", natively), fileChecks(" by command", byCommand), abilityChecks(), concurrencyChecks(),
+		failureChecks(),
 	)
 }
 
@@ -104,6 +110,9 @@ func NewSuite(subject Subject) *Suite {
 	}
 	if len(subject.Sources) == 0 {
 		subject.Sources = []backends.Source{{}}
+	}
+	if subject.Language == "" {
+		subject.Language = "shell"
 	}
 	if subject.Patience == 0 {
 		subject.Patience = 30 * time.Second

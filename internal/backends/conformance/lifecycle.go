@@ -86,6 +86,11 @@ func (t *T) wantNotFound(id string) {
 	_, listErr := backends.ReadDir(t.ctx, t.Backend, id, path.Dir(file))
 	_, statErr := backends.Stat(t.ctx, t.Backend, id, file)
 	_, existsErr := backends.Exists(t.ctx, t.Backend, id, file)
+	for _, a := range t.abilities() {
+		if a.has && t.can(a.capability) {
+			t.wantCode(a.name+" of a remote that does not exist", a.call(id), backends.NotFound)
+		}
+	}
 	for what, err := range map[string]error{
 		"Get": getErr, "RunCommand": runErr, "ReadFile": readErr, "ReadDir": listErr, "Stat": statErr, "Exists": existsErr,
 		"Destroy":   t.Backend.Destroy(t.ctx, id),
@@ -154,17 +159,28 @@ func namesAreUnique(t *T) {
 	t.wantCode("FindByName of a destroyed remote", err, backends.NotFound)
 }
 
-func refusesMissingCapabilities(t *T) {
-	tried := false
-	for capability, spoil := range map[backends.Capability]func(*backends.CreateRequest){
+// spoils ask for what a capability would allow.
+func spoils() map[backends.Capability]func(*backends.CreateRequest) {
+	return map[backends.Capability]func(*backends.CreateRequest){
 		backends.CapabilityImage: func(r *backends.CreateRequest) {
 			r.Source = backends.Source{Image: "registry.invalid/conformance:none"}
 		},
 		backends.CapabilityTemplate: func(r *backends.CreateRequest) { r.Source = backends.Source{Template: "conformance-none"} },
+		backends.CapabilitySnapshot: func(r *backends.CreateRequest) { r.Source = backends.Source{Snapshot: "conformance-none"} },
 		backends.CapabilityResources: func(r *backends.CreateRequest) {
 			r.Resources = backends.Resources{MilliCPU: 500, MemoryBytes: 256 << 20}
 		},
-	} {
+		backends.CapabilityGPU:       func(r *backends.CreateRequest) { r.Resources.GPUs = 1 },
+		backends.CapabilityUser:      func(r *backends.CreateRequest) { r.User = "nobody" },
+		backends.CapabilityNetwork:   func(r *backends.CreateRequest) { r.Network.Policy = backends.NetworkDeny },
+		backends.CapabilityLifetime:  func(r *backends.CreateRequest) { r.Lifetime = time.Hour },
+		backends.CapabilityEndpoints: func(r *backends.CreateRequest) { r.Ports = []backends.Port{{Number: 80, Protocol: "HTTP"}} },
+	}
+}
+
+func refusesMissingCapabilities(t *T) {
+	tried := false
+	for capability, spoil := range spoils() {
 		if t.can(capability) {
 			continue
 		}

@@ -20,6 +20,12 @@ const (
 	operationList    = "list"
 	operationDestroy = "destroy"
 	operationRun     = "run command"
+
+	operationSetLifetime = "set lifetime"
+	operationPause       = "pause"
+	operationResume      = "resume"
+	operationSetLabels   = "set labels"
+	operationEndpoint    = "endpoint"
 )
 
 // backend implements the contract for one provider object. It keeps nothing about remotes.
@@ -38,6 +44,11 @@ var (
 	_ backends.DirReader   = (*backend)(nil)
 	_ backends.Stater      = (*backend)(nil)
 	_ backends.Remover     = (*backend)(nil)
+
+	_ backends.LifetimeSetter = (*backend)(nil)
+	_ backends.Pauser         = (*backend)(nil)
+	_ backends.Labeler        = (*backend)(nil)
+	_ backends.Endpointer     = (*backend)(nil)
 )
 
 func openBackend(s settings, o options) (backends.Backend, error) {
@@ -74,6 +85,7 @@ func (b *backend) existing(ctx context.Context, operation, id string) (*machine,
 		return nil, "", record{}, backends.Errorf(backends.Unavailable, Name, operation,
 			"the sandbox's record can't be read: %w", err)
 	}
+	m.enforceLease(ctx, d, rec)
 	return m, d, rec, nil
 }
 

@@ -35,15 +35,10 @@ func bind(source, destination, access string) specs.Mount {
 
 // newRecord decides what the remote will be.
 func newRecord(request backends.CreateRequest, from rootfs, files tree) record {
-	labels := maps.Clone(request.Labels)
-	if labels == nil {
-		labels = map[string]string{}
-	}
-	maps.Copy(labels, request.Mark.Labels())
 	dir := workingDir(request.WorkingDir, from.workingDir)
 	return record{
 		Name:        request.Name,
-		Labels:      labels,
+		Labels:      labelsOf(request.Labels, request.Mark),
 		Image:       from.image,
 		Env:         mergeEnv([]string{defaultPath}, from.env, pairs(request.Env)),
 		WorkingDir:  dir,
@@ -119,8 +114,9 @@ func newBundle(d remoteDir, r record, from rootfs, resources backends.Resources)
 		mounts = append(mounts, bind(d.work(), r.WorkingDir, "rw"))
 	}
 	linux := &specs.Linux{Namespaces: []specs.LinuxNamespace{
-		{Type: specs.PIDNamespace}, {Type: specs.NetworkNamespace}, {Type: specs.IPCNamespace},
-		{Type: specs.UTSNamespace}, {Type: specs.MountNamespace},
+		{Type: specs.PIDNamespace}, {Type: specs.IPCNamespace}, {Type: specs.UTSNamespace}, {Type: specs.MountNamespace},
+		// That of the runsc which starts the sandbox, and so the starter's (see network.go).
+		{Type: specs.NetworkNamespace, Path: "/proc/self/ns/net"},
 	}}
 	if r.Cgroup != "" {
 		linux.CgroupsPath = r.Cgroup

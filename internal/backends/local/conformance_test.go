@@ -7,6 +7,7 @@ package local
 
 import (
 	"os"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -24,7 +25,19 @@ func TestConformance(t *testing.T) {
 	ginkgo.RunSpecs(t, "Local backend")
 }
 
-var _ = conformance.Describe("local", func() conformance.Subject { return subject(newHost(ginkgo.GinkgoTB())) })
+var _ = conformance.Describe("local", func() conformance.Subject {
+	described := subject(newHost(ginkgo.GinkgoTB()))
+	described.Server = answerByPerl
+	return described
+})
+
+// answerByPerl is a server for a sandbox that sees a machine's /usr with perl.
+func answerByPerl(port int, answer string) []string {
+	const program = `use IO::Socket::INET;
+my $s = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $ARGV[0], Listen => 5, ReuseAddr => 1) or die;
+while (my $c = $s->accept) { my $line = <$c>; print $c $ARGV[1]; close $c }`
+	return []string{"perl", "-e", program, strconv.Itoa(port), answer}
+}
 
 // The default source's work directory is where files are native. An image with files in it has the other kind.
 var _ = conformance.Describe("local in an image", func() conformance.Subject {

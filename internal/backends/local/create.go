@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -37,18 +38,25 @@ import (
 // killed the starter); either can be destroyed.
 
 // startScript is the starter. Arguments: the remote's directory; the working directory to make in the sandbox, or ""; its
-// owner; runsc; the remote's ID; and then the command that starts the sandbox.
+// owner; runsc; the remote's ID; the line that starts the keeper of its lease (see lease.go); and then the command that starts
+// the sandbox.
 const startScript = `read -r _ <&3
 exec 3<&-
-dir=$1 make=$2 owner=$3 program=$4 id=$5
-shift 5
+dir=$1 make=$2 owner=$3 program=$4 id=$5 keep=$6
+shift 6
 read -r starter <"$dir/starter.pid" && [ "$starter" = $$ ] || exit 0
-"$@" || exit 1
-if [ -n "$make" ]; then
-	"$program" --root="$dir/runsc" --log="$dir/start.log" --log-format=json exec "$id" \
-		/bin/sh -c 'mkdir -p -- "$1" && chown -- "$2" "$1"' sh "$make" "$owner" </dev/null >/dev/null 2>&1 || exit 2
-fi
-: >"$dir/ready"`
+start() {
+	"$@" || return 1
+	if [ -n "$make" ]; then
+		"$program" --root="$dir/runsc" --log="$dir/start.log" --log-format=json exec "$id" \
+			/bin/sh -c 'mkdir -p -- "$1" && chown -- "$2" "$1"' sh "$make" "$owner" </dev/null >/dev/null 2>&1 || return 2
+	fi
+	: >"$dir/ready"
+}
+start "$@"
+code=$?
+[ ! -e "$dir/lease" ] || eval "$keep"
+exit "$code"`
 
 // exitNoWorkDir is startScript's exit code for a working directory that can't be made.
 const exitNoWorkDir = 2
@@ -92,9 +100,11 @@ func (m *machine) check(request backends.CreateRequest) error {
 	if !validID.MatchString(request.Name) {
 		return invalid("a name must be lower case letters, digits and dashes, at most 63")
 	}
-	if request.Source.Template != "" {
-		return backends.Errorf(backends.Unsupported, Name, operationCreate,
-			"this backend has no templates; name an image, or nothing for the machine's own /usr")
+	if err := checkSupported(request); err != nil {
+		return err
+	}
+	if err := checkLifetime(request.Lifetime); err != nil {
+		return invalid("%w", err)
 	}
 	if dir := request.WorkingDir; dir != "" && !path.IsAbs(dir) {
 		return invalid("the working directory must be an absolute path")
@@ -106,6 +116,23 @@ func (m *machine) check(request backends.CreateRequest) error {
 		if err := m.cgroups.check(); err != nil {
 			return backends.Errorf(backends.Unavailable, Name, operationCreate, "limits can't be enforced on this machine: %w", err)
 		}
+	}
+	return nil
+}
+
+// checkSupported refuses what this backend does not have.
+func checkSupported(request backends.CreateRequest) error {
+	unsupported := func(message string) error {
+		return backends.Errorf(backends.Unsupported, Name, operationCreate, "%s", message)
+	}
+	for _, capability := range backends.Wants(request) {
+		if !slices.Contains(capabilitiesOfBackend(), capability) {
+			return unsupported("this backend lacks the capability " + string(capability) +
+				"; as source it has images, or the machine's own /usr where none is named")
+		}
+	}
+	if policy := request.Network.Policy; policy != "" && policy != backends.NetworkDeny {
+		return unsupported("sandboxes of this backend have no network: the network policy can be Deny only, not " + string(policy))
 	}
 	return nil
 }
@@ -154,6 +181,9 @@ func (m *machine) start(
 	rec, makeDir, err := m.fill(remoteDir(staged.path), d, from, request)
 	if err != nil {
 		_ = staged.discard()
+		if errors.Is(err, errUnknownUser) {
+			return record{}, backends.Errorf(backends.Invalid, Name, operationCreate, "%w", err)
+		}
 		return record{}, unavailable("the sandbox's directory can't be filled: %w", err)
 	}
 	s, err := m.newStarter(ctx, d, rec, makeDir, m.runsc.startArguments(d, rec, o.Platform, request.Resources.DiskBytes))
@@ -186,8 +216,18 @@ func (m *machine) fill(staged, d remoteDir, from rootfs, request backends.Create
 		return record{}, "", err
 	}
 	defer func() { _ = files.Close() }()
+	if request.User != "" {
+		if from.user, err = findUser(files, request.User); err != nil {
+			return record{}, "", err
+		}
+	}
 	rec := newRecord(request, from, files)
 	rec.CreatedAt = time.Now().UTC()
+	if request.Lifetime > 0 {
+		if err := staged.writeLease(rec.CreatedAt.Add(request.Lifetime)); err != nil {
+			return record{}, "", err
+		}
+	}
 	if needsCgroup(request.Resources) {
 		rec.Cgroup = cgroupPath(m.store, request.Name)
 	}
@@ -236,14 +276,18 @@ func (m *machine) newStarter(
 	}
 	defer func() { _, _ = in.Close(), out.Close() }()
 	args := append([]string{"-c", startScript, "starter", string(d), makeDir,
-		fmt.Sprintf("%d:%d", rec.User.UID, rec.User.GID), m.runsc.program, d.id()}, start...)
+		fmt.Sprintf("%d:%d", rec.User.UID, rec.User.GID), m.runsc.program, d.id(), m.keepLine(d, rec)}, start...)
 	// No context ends it: it must outlive this process.
 	cmd := newCommand(context.WithoutCancel(ctx), hostShell, args...)
 	cmd.Stdin, cmd.Stdout = in, out
 	cmd.ExtraFiles = []*os.File{gateReader}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Cloneflags: syscall.CLONE_NEWNET}
 	if err := cmd.Start(); err != nil {
 		return nil, errors.Join(err, gate.Close())
+	}
+	if err := raiseLoopback(cmd.Process.Pid); err != nil {
+		// It finds nothing in its name, and ends.
+		return nil, errors.Join(fmt.Errorf("making its network: %w", err), gate.Close(), cmd.Wait())
 	}
 	s := &starter{cmd: cmd, gate: gate, done: make(chan struct{})}
 	go func() {

@@ -47,6 +47,10 @@ func (m *machine) destroy(ctx context.Context, d remoteDir) error {
 	if _, err := os.Lstat(string(d)); err != nil {
 		return err
 	}
+	m.relays.closeAll(d.id())
+	if err := d.stopKeeper(ctx); err != nil {
+		return err
+	}
 	// A damaged record must not keep the remote; only its cgroup is not known then.
 	rec, _ := readRecord(d)
 	if err := m.end(ctx, d); err != nil {

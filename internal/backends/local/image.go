@@ -189,16 +189,12 @@ func describeImage(files tree, config v1.Config) (imageRecord, error) {
 	if config.User == "" {
 		return described, nil
 	}
-	passwd, err := files.read("etc/passwd")
-	if err != nil {
+	var err error
+	described.User, err = findUser(files, config.User)
+	switch {
+	case err != nil && !errors.Is(err, errUnknownUser):
 		return imageRecord{}, err
-	}
-	group, err := files.read("etc/group")
-	if err != nil {
-		return imageRecord{}, err
-	}
-	described.User, err = accounts{passwd: passwd, group: group}.find(config.User)
-	if err != nil {
+	case err != nil:
 		return imageRecord{}, unfit("its configured user can't be used: %w", err)
 	}
 	return described, nil

@@ -8,11 +8,10 @@
 // no daemon, no memory of this process. So any number of operators may come and go, or share a state directory, and each
 // finds what the others left.
 //
-// local.go is the registration, machine.go what the machine must have, create.go, observe.go and destroy.go the life of a
-// remote, rootfs.go, image.go, registry.go and unpack.go its root
-// filesystem, bundle.go and cgroup.go how it is confined, command.go,
-// killtree.go and user.go how commands run in it, files.go native access to its work directory, and runsc.go the one place
-// that starts runsc.
+// local.go is the registration, machine.go what the machine must have, create.go, observe.go, pause.go, lease.go and destroy.go
+// the life of a remote, rootfs.go, image.go, registry.go and unpack.go its root filesystem, bundle.go and cgroup.go how it is
+// confined, command.go, killtree.go and user.go how commands run in it, files.go native access to its work directory, relay.go
+// the way to its ports, and runsc.go the one place that starts runsc.
 package local
 
 import (
@@ -81,12 +80,24 @@ func Registration() backends.Registration {
 				"linked) in its PATH or named by --local-runsc",
 			Docs: "docs/providers/local.md",
 		},
-		Capabilities:   []backends.Capability{backends.CapabilityImage, backends.CapabilityResources},
+		Capabilities:   capabilitiesOfBackend(),
+		LeastLifetime:  leastLifetime,
 		CreateDeadline: createDeadline,
 		Flags:          s.addFlags,
 		New:            s.newBackend,
 	}
 }
+
+// capabilitiesOfBackend are what it has. Of networks it has none, which is the policy Deny.
+func capabilitiesOfBackend() []backends.Capability {
+	return []backends.Capability{
+		backends.CapabilityImage, backends.CapabilityResources, backends.CapabilityUser, backends.CapabilityNetwork,
+		backends.CapabilityLifetime, backends.CapabilityPause, backends.CapabilityEndpoints, backends.CapabilityLabels,
+	}
+}
+
+// leastLifetime is what the keeper of a lease, which counts in seconds, can keep.
+const leastLifetime = time.Second
 
 func (s *settings) addFlags(flags *flag.FlagSet) {
 	flags.StringVar(&s.root, "local-root", s.root,

@@ -21,6 +21,7 @@ type machine struct {
 	runsc   runsc
 	store   store
 	cgroups hierarchy
+	relays  *relays
 	// registries are those that may have any address (see registry.go).
 	registries []string
 }
@@ -68,7 +69,11 @@ func openMachine(ctx context.Context, s settings, euid int) (*machine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the state directory can't be used: %w; name another with --local-root", err)
 	}
-	return &machine{runsc: program, store: st, cgroups: openHierarchy(), registries: s.trustedRegistries()}, nil
+	m := &machine{
+		runsc: program, store: st, cgroups: openHierarchy(), relays: relaysOf(st.root), registries: s.trustedRegistries(),
+	}
+	m.reopenRelays(ctx)
+	return m, nil
 }
 
 // findRunsc returns the absolute path of a runsc that can work.

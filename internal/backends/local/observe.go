@@ -25,6 +25,9 @@ type status struct {
 // observe looks at files and at /proc, and starts no process. What runsc has written down is not believed: after an
 // out-of-memory kill it still says running.
 func (m *machine) observe(d remoteDir, rec record) status {
+	if _, err := os.Stat(d.expired()); err == nil {
+		return status{backends.StateStopped, "its lifetime is over, and it is being removed"}
+	}
 	// The starter is looked at first: it makes the sandbox ready before it ends, so one that is gone has no more to say.
 	starting := sandboxProcess(d, d.starter()) != 0
 	if _, err := os.Stat(d.ready()); err != nil {
@@ -72,6 +75,7 @@ func (m *machine) describe(d remoteDir, rec record) backends.Remote {
 	return backends.Remote{
 		ID: d.id(), Name: d.id(), State: now.state, Reason: now.reason,
 		Mark: mark, Labels: labels, Image: rec.Image, CreatedAt: rec.CreatedAt,
+		ExpiresAt: d.readLease(),
 	}
 }
 
@@ -99,6 +103,7 @@ func (b *backend) List(ctx context.Context, filter backends.Filter) ([]backends.
 	if err != nil {
 		return nil, backends.Errorf(backends.Unavailable, Name, operationList, "the state directory can't be read: %w", withoutPath(err))
 	}
+	m.relays.keepOnly(ids)
 	var remotes []backends.Remote
 	for _, id := range ids {
 		d := m.store.remote(id)
@@ -108,6 +113,7 @@ func (b *backend) List(ctx context.Context, filter backends.Filter) ([]backends.
 		}
 		// A damaged record gives a remote without a mark.
 		if mark, _ := backends.SplitLabels(rec.Labels); filter.Matches(mark) {
+			m.enforceLease(ctx, d, rec)
 			remotes = append(remotes, m.describe(d, rec))
 		}
 		if err := ctx.Err(); err != nil {

@@ -76,7 +76,7 @@ func (r runsc) startArguments(d remoteDir, rec record, platform string, disk int
 	}
 	args := []string{
 		r.program, stateFlag(d), "--log=" + d.startLog(), "--log-format=json",
-		"--network=none", "--platform=" + platform, overlay,
+		"--network=sandbox", "--platform=" + platform, overlay,
 	}
 	if r.goferNamespace {
 		args = append(args, "--gofer-network-namespace=new")
@@ -89,9 +89,15 @@ func (r runsc) startArguments(d remoteDir, rec record, platform string, disk int
 
 // delete ends the sandbox and forgets it; a sandbox that runsc does not know is no error.
 func (r runsc) delete(ctx context.Context, d remoteDir) error {
-	output, err := newCommand(ctx, r.program, stateFlag(d), "delete", "-force", d.id()).CombinedOutput()
+	return r.act(ctx, d, "delete", "-force")
+}
+
+// act runs a command of runsc's that takes a sandbox and says nothing.
+func (r runsc) act(ctx context.Context, d remoteDir, command string, flags ...string) error {
+	args := slices.Concat([]string{stateFlag(d), command}, flags, []string{d.id()})
+	output, err := newCommand(ctx, r.program, args...).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("runsc delete: %s", d.redact(firstLine(output)))
+		return fmt.Errorf("runsc %s: %s", command, d.redact(firstLine(output)))
 	}
 	return nil
 }

@@ -70,6 +70,9 @@ func (s store) remote(id string) remoteDir {
 	return remoteDir(filepath.Join(s.root, sandboxesDir, id))
 }
 
+// tmp is where things are while they are made or removed.
+func (s store) tmp() string { return filepath.Join(s.root, tmpDir) }
+
 // check fails when the store itself is not there.
 func (s store) check() error {
 	_, err := os.Stat(filepath.Join(s.root, sandboxesDir))
@@ -222,6 +225,16 @@ func (d remoteDir) ready() string { return d.path("ready") }
 // startLog has runsc's error messages from the start.
 func (d remoteDir) startLog() string { return d.path("start.log") }
 
+// lease has the time at which the keeper ends the remote; expired takes its place when the keeper begins with that.
+func (d remoteDir) lease() string   { return d.path("lease") }
+func (d remoteDir) expired() string { return d.path("expired") }
+
+// keeper has the PID of the process that ends the remote when its lease is past.
+func (d remoteDir) keeper() string { return d.path("keeper.pid") }
+
+// ports has the ports of the machine on which relays listen for ports of the sandbox.
+func (d remoteDir) ports() string { return d.path("ports.json") }
+
 func (d remoteDir) id() string { return filepath.Base(string(d)) }
 
 // record is what a remote's directory says about it, as JSON. Fields are only ever added.
@@ -254,6 +267,23 @@ func writeJSON(path string, value any) error {
 	}
 	_, err = file.Write(data)
 	return errors.Join(err, file.Sync(), file.Close())
+}
+
+// replaceFile puts a file in the place of another, whole or not at all. The directory must exist.
+func replaceFile(path string, content []byte) error {
+	temporary := path + "." + rand.Text()
+	file, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(content)
+	if err = errors.Join(err, file.Sync(), file.Close()); err == nil {
+		err = os.Rename(temporary, path)
+	}
+	if err != nil {
+		_ = os.Remove(temporary)
+	}
+	return err
 }
 
 func readRecord(d remoteDir) (record, error) {

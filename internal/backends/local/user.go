@@ -8,6 +8,7 @@ package local
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -23,6 +24,28 @@ type identity struct {
 
 // accounts are the contents of a root filesystem's /etc/passwd and /etc/group.
 type accounts struct{ passwd, group []byte }
+
+// errUnknownUser is in the errors about users and groups that the accounts don't have.
+var errUnknownUser = errors.New("unknown user")
+
+// unknownUser is errUnknownUser in words for a user.
+type unknownUser string
+
+func (e unknownUser) Error() string        { return string(e) }
+func (e unknownUser) Is(target error) bool { return target == errUnknownUser }
+
+// findUser finds a user in the accounts of a root filesystem.
+func findUser(files tree, spec string) (identity, error) {
+	passwd, err := files.read("etc/passwd")
+	if err != nil {
+		return identity{}, err
+	}
+	group, err := files.read("etc/group")
+	if err != nil {
+		return identity{}, err
+	}
+	return accounts{passwd: passwd, group: group}.find(spec)
+}
 
 // numericIdentity understands "uid:gid", which needs no accounts.
 func numericIdentity(spec string) (identity, bool) {
@@ -68,7 +91,8 @@ func (a accounts) user(user string) (identity, string, error) {
 	if isNumber {
 		return identity{UID: uint32(number)}, "", nil
 	}
-	return identity{}, "", fmt.Errorf("there is no user %q in the sandbox's /etc/passwd; use a user that it has, or a number", user)
+	return identity{}, "", unknownUser(fmt.Sprintf(
+		"there is no user %q in the sandbox's /etc/passwd; use a user that it has, or a number", user))
 }
 
 func (a accounts) groupID(group string) (uint32, error) {
@@ -80,7 +104,8 @@ func (a accounts) groupID(group string) (uint32, error) {
 			return uint32(number), nil
 		}
 	}
-	return 0, fmt.Errorf("there is no group %q in the sandbox's /etc/group; use a group that it has, or a number", group)
+	return 0, unknownUser(fmt.Sprintf(
+		"there is no group %q in the sandbox's /etc/group; use a group that it has, or a number", group))
 }
 
 // groupsOf returns the supplementary groups of a user.

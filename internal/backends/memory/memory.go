@@ -70,6 +70,9 @@ type Options struct {
 	Clock Clock
 	// Dir takes the remotes' directories; empty = a new one under the machine's temporary directory.
 	Dir string
+	// ExactDir has a remote's directory be ID in Dir itself, and not in a new directory below it: who knows the ID knows the
+	// directory.
+	ExactDir bool
 }
 
 // Provider is what would be a service elsewhere. It is safe for concurrent use. Close it.
@@ -368,10 +371,17 @@ func withMark(labels, mark map[string]string) map[string]string {
 	return all
 }
 
+func (o Options) makeDir() (string, error) {
+	if o.ExactDir {
+		return o.Dir, os.MkdirAll(o.Dir, 0o700)
+	}
+	return os.MkdirTemp(o.Dir, "sandboxes-memory-")
+}
+
 // makeDirs makes the directory of the remote, and in it those that every remote has.
 func (p *Provider) makeDirs(r *remote, workingDir string) error {
 	if p.dir == "" {
-		dir, err := os.MkdirTemp(p.options.Dir, "sandboxes-memory-")
+		dir, err := p.options.makeDir()
 		if err != nil {
 			return fmt.Errorf("making the provider's directory: %w", err)
 		}

@@ -37,7 +37,8 @@ func stopProcesses(marker, dir string, sessions ...int) {
 }
 
 func untilNone(found func() bool) {
-	for end := time.Now().Add(killPatience); time.Now().Before(end) && found(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(killPatience); found() && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
 	}
 }
 

@@ -6,7 +6,8 @@
 // Package crash_test kills the manager, a real process, by SIGKILL at every step of what it does, and starts it again. After
 // that each object that lives has exactly one remote, those that are gone have none, and each command ran exactly once.
 //
-// sandbox_test.go kills it while it makes and destroys remotes, exec_test.go while commands run.
+// sandbox_test.go kills it while it makes and destroys remotes, exec_test.go while commands run. table_test.go goes through
+// every step of a run in every situation, and leaders_test.go has two managers that take each other's place.
 package crash_test
 
 import (

@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// process is a running manager.
-type process struct {
+// Manager is a running manager.
+type Manager struct {
 	command *exec.Cmd
 	ended   chan struct{}
 	err     error
@@ -31,9 +31,16 @@ func (b *Bed) StartManager(arguments ...string) error {
 	if b.running != nil {
 		return errors.New("a manager runs already")
 	}
+	var err error
+	b.running, err = b.StartAnother(arguments...)
+	return err
+}
+
+// StartAnother starts a manager beside the one of StartManager, if any; who calls it ends it.
+func (b *Bed) StartAnother(arguments ...string) (*Manager, error) {
 	log, err := os.OpenFile(b.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { _ = log.Close() }()
 	command := exec.Command(b.program, append(b.arguments(), arguments...)...) //nolint:noctx // it is ended by the process ID
@@ -43,15 +50,42 @@ func (b *Bed) StartManager(arguments ...string) error {
 	// It does not outlive a test that is killed.
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := command.Start(); err != nil {
-		return fmt.Errorf("starting the manager: %w", err)
+		return nil, fmt.Errorf("starting the manager: %w", err)
 	}
-	p := &process{command: command, ended: make(chan struct{})}
+	m := &Manager{command: command, ended: make(chan struct{})}
 	go func() {
-		p.err = command.Wait()
-		close(p.ended)
+		m.err = command.Wait()
+		close(m.ended)
 	}()
-	b.running = p
+	return m, nil
+}
+
+// Ended is closed when it has ended.
+func (m *Manager) Ended() <-chan struct{} { return m.ended }
+
+// PID is its process ID.
+func (m *Manager) PID() int { return m.command.Process.Pid }
+
+// Freeze stops it in the middle of whatever it does, and Thaw lets it go on.
+func (m *Manager) Freeze() error { return m.command.Process.Signal(syscall.SIGSTOP) }
+
+// Thaw lets it go on after Freeze.
+func (m *Manager) Thaw() error { return m.command.Process.Signal(syscall.SIGCONT) }
+
+// Kill ends it by SIGKILL: it can do nothing more. It returns when it is dead; one that has ended by itself is no error.
+func (m *Manager) Kill() error {
+	if err := m.command.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("killing the manager: %w", err)
+	}
+	<-m.ended
 	return nil
+}
+
+// Running is the manager of StartManager; nil = none runs.
+func (b *Bed) Running() *Manager {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	return b.running
 }
 
 func (b *Bed) arguments() []string {
@@ -73,11 +107,7 @@ func (b *Bed) KillManager() error {
 	if err != nil {
 		return err
 	}
-	if err := p.command.Process.Kill(); err != nil {
-		return fmt.Errorf("killing the manager: %w", err)
-	}
-	<-p.ended
-	return nil
+	return p.Kill()
 }
 
 // StopManager asks the manager to end. Where none runs, it does nothing.
@@ -104,7 +134,7 @@ func (b *Bed) StopManager() error {
 }
 
 // takeManager forgets the running manager, and complains of one that ended by itself.
-func (b *Bed) takeManager() (*process, error) {
+func (b *Bed) takeManager() (*Manager, error) {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
 	p := b.running

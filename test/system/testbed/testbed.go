@@ -55,7 +55,7 @@ type Bed struct {
 	registries []string
 
 	mutex   sync.Mutex
-	running *process
+	running *Manager
 }
 
 // Options say what a Bed starts with.

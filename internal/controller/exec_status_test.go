@@ -1,0 +1,35 @@
+// Copyright The sandbox-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sandbox-operator/sandbox-operator/internal/execution"
+)
+
+func TestCompletedAt(t *testing.T) {
+	ended := func(ago time.Duration) ending { return ending{end: &execution.End{Ago: ago}} }
+	at := func(t time.Time) *metav1.Time { return new(metav1.NewTime(t)) }
+	for name, c := range map[string]struct {
+		ending  ending
+		started *metav1.Time
+		want    time.Time
+	}{
+		"as long ago as the runner says":                {ended(time.Second), at(noon.Add(-time.Minute)), noon.Add(-time.Second)},
+		"not before it started":                         {ended(time.Minute), at(noon.Add(-time.Second)), noon.Add(-time.Second)},
+		"now, where nobody says":                        {ending{}, at(noon.Add(-time.Minute)), noon},
+		"of a run that never started, now":              {ending{}, nil, noon},
+		"not before a start that this clock calls late": {ending{}, at(noon.Add(time.Second)), noon.Add(time.Second)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := c.ending.completedAt(noon, c.started); !got.Equal(c.want) {
+				t.Errorf("it ended at %s, not at %s", got, c.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,212 @@
+// Copyright The sandbox-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package manager is the operator's program but for its backends: it reads flags, wires the reconcilers to a
+// controller-runtime manager, and runs it. cmd/manager is this with the registry of all backends; the chaos suite's manager is
+// this with the backends of its fake provider, so that it kills the very program that users run.
+package manager
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.uber.org/zap/zapcore"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	_ "k8s.io/client-go/plugin/pkg/client/auth" // kubeconfigs of every kind, for `make run`
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
+	"github.com/sandbox-operator/sandbox-operator/internal/backends"
+	"github.com/sandbox-operator/sandbox-operator/internal/controller"
+)
+
+// mostVerbose is the highest level at which the Kubernetes client logs no bodies of requests and answers.
+const mostVerbose = 7
+
+// settings are what the flags say.
+type settings struct {
+	metricsAddress, probeAddress string
+	secureMetrics                bool
+	leaderElect                  bool
+	lease                        leaseTimes
+	installation, namespace      string
+	backends                     string
+	workers                      int
+	period, deletionDeadline     time.Duration
+	orphanGrace, compactAfter    time.Duration
+	printVersion                 bool
+	version                      string
+	changes                      []func(*ctrl.Options)
+	zap                          zap.Options
+}
+
+// leaseTimes are those of leader election, named as in other programs of Kubernetes.
+type leaseTimes struct{ duration, renewDeadline, retryPeriod time.Duration }
+
+func (t *leaseTimes) flags(f *flag.FlagSet) {
+	f.DurationVar(&t.duration, "leader-elect-lease-duration", 15*time.Second,
+		"How long after its last sign of life a leader may be replaced.")
+	f.DurationVar(&t.renewDeadline, "leader-elect-renew-deadline", 10*time.Second,
+		"How long a leader tries to renew its lease before it ends. Less than the lease's duration.")
+	f.DurationVar(&t.retryPeriod, "leader-elect-retry-period", 2*time.Second,
+		"How often a lease is renewed, or asked for. Less than the renew deadline.")
+}
+
+// Main is the whole program, for a function main. A program with a narrower view of the cluster changes the options of the
+// manager.
+func Main(registry *backends.Registry, version string, changes ...func(*ctrl.Options)) {
+	s := flags(registry)
+	if s.printVersion {
+		fmt.Println(version)
+		return
+	}
+	s.version, s.changes = version, changes
+	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&s.zap)))
+	if err := run(ctrl.SetupSignalHandler(), s, registry); err != nil {
+		ctrl.Log.Error(err, "The manager ends with an error")
+		os.Exit(1)
+	}
+}
+
+func flags(registry *backends.Registry) *settings {
+	// A stack says nothing that the message of an error does not; it is there for a bug.
+	s := &settings{zap: zap.Options{StacktraceLevel: zapcore.DPanicLevel}}
+	f := flag.CommandLine
+	f.StringVar(&s.metricsAddress, "metrics-bind-address", "0", "Address of the metrics endpoint, such as :8443; 0 = none.")
+	f.BoolVar(&s.secureMetrics, "metrics-secure", true, "Serve metrics over HTTPS, to those who may read /metrics only.")
+	f.StringVar(&s.probeAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz; 0 = none.")
+	f.BoolVar(&s.leaderElect, "leader-elect", false, "Elect a leader, so that only one of several replicas is active.")
+	s.lease.flags(f)
+	f.StringVar(&s.installation, "installation-id", "",
+		"ID in the mark of every sandbox. Default: the UID of the namespace kube-system. A cluster that was restored or "+
+			"cloned elsewhere must set another.")
+	f.StringVar(&s.namespace, "namespace", defaultNamespace(),
+		"The operator's own namespace, where the Secrets of ClusterSandboxProviders are. Default: $POD_NAMESPACE, or "+
+			"sandbox-operator-system.")
+	f.StringVar(&s.backends, "backends", "",
+		"The backends that can be used, separated by commas. Default: all but those that use the operator's own machine (local).")
+	f.IntVar(&s.workers, "workers", controller.DefaultWorkers, "How many objects of a kind are worked on at once.")
+	f.DurationVar(&s.period, "provider-period", controller.DefaultPeriod,
+		"How often each provider is called to see that it works and what became of its sandboxes.")
+	f.DurationVar(&s.deletionDeadline, "deletion-deadline", controller.DefaultDeletionDeadline,
+		"How long a sandbox that can't be destroyed at its provider keeps its object.")
+	f.DurationVar(&s.orphanGrace, "orphan-grace", controller.DefaultOrphanGrace,
+		"How old a sandbox that no Sandbox object has any more must be before it is taken for an orphan.")
+	f.DurationVar(&s.compactAfter, "compact-after", controller.DefaultCompactAfter,
+		"How long after its end a SandboxExec keeps its output in status; outcome, exit code, counts and digests stay. "+
+			"Negative = for ever.")
+	f.BoolVar(&s.printVersion, "version", false, "Print the version and end.")
+	registry.AddFlags(f)
+	s.zap.BindFlags(f)
+	flag.Parse()
+	return s
+}
+
+func defaultNamespace() string {
+	if namespace := os.Getenv("POD_NAMESPACE"); namespace != "" {
+		return namespace
+	}
+	return "sandbox-operator-system"
+}
+
+func run(ctx context.Context, s *settings, registry *backends.Registry) error {
+	if flag.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
+	}
+	if level, err := strconv.Atoi(flag.Lookup("zap-log-level").Value.String()); err == nil && level > mostVerbose {
+		return fmt.Errorf("--zap-log-level can be %d at most: above it, the Kubernetes client logs the Secrets that it reads",
+			mostVerbose)
+	}
+	if s.backends != "" {
+		if err := registry.Enable(strings.Split(s.backends, ",")...); err != nil {
+			return fmt.Errorf("--backends: %w", err)
+		}
+	}
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("finding the cluster (set KUBECONFIG or --kubeconfig): %w", err)
+	}
+	// The API server's own fairness bounds the operator better than a fixed rate.
+	config.QPS = -1
+	mgr, err := newManager(config, s)
+	if err != nil {
+		return err
+	}
+	if s.installation == "" {
+		if s.installation, err = installationID(ctx, mgr.GetAPIReader()); err != nil {
+			return err
+		}
+	}
+	err = controller.Setup(ctx, mgr, controller.Options{
+		Registry: registry, Installation: s.installation, Namespace: s.namespace,
+		Workers: s.workers, Period: s.period, DeletionDeadline: s.deletionDeadline, OrphanGrace: s.orphanGrace,
+		CompactAfter: s.compactAfter,
+	})
+	if err != nil {
+		return err
+	}
+	ctrl.Log.Info("Starting", "version", s.version, "installation", s.installation, "namespace", s.namespace)
+	return mgr.Start(ctx)
+}
+
+func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
+	scheme := runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	utilruntime.Must(v1alpha1.AddToScheme(scheme))
+	metrics := metricsserver.Options{BindAddress: s.metricsAddress, SecureServing: s.secureMetrics}
+	if s.secureMetrics {
+		metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
+	}
+	options := ctrl.Options{
+		Scheme:                        scheme,
+		Metrics:                       metrics,
+		HealthProbeBindAddress:        s.probeAddress,
+		LeaderElection:                s.leaderElect,
+		LeaderElectionID:              "manager.sandboxes.run",
+		LeaderElectionNamespace:       s.namespace,
+		LeaderElectionReleaseOnCancel: true,
+		LeaseDuration:                 &s.lease.duration,
+		RenewDeadline:                 &s.lease.renewDeadline,
+		RetryPeriod:                   &s.lease.retryPeriod,
+		Cache:                         cache.Options{DefaultTransform: controller.StripFinished},
+		Client: client.Options{Cache: &client.CacheOptions{
+			// Secrets and ConfigMaps are read when they are used, and kept nowhere.
+			DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}},
+			// A pass acts only on a cache that has seen this process's own writes.
+			EnableReadYourWritesConsistency: new(true),
+		}},
+	}
+	for _, change := range s.changes {
+		change(&options)
+	}
+	mgr, err := ctrl.NewManager(config, options)
+	if err != nil {
+		return nil, fmt.Errorf("making the manager: %w", err)
+	}
+	return mgr, errors.Join(mgr.AddHealthzCheck("healthz", healthz.Ping), mgr.AddReadyzCheck("readyz", healthz.Ping))
+}
+
+// installationID is the UID of the namespace kube-system, which stands for the cluster.
+func installationID(ctx context.Context, reader client.Reader) (string, error) {
+	var namespace corev1.Namespace
+	if err := reader.Get(ctx, client.ObjectKey{Name: "kube-system"}, &namespace); err != nil {
+		return "", fmt.Errorf("reading the namespace kube-system for the installation ID (or set --installation-id): %w", err)
+	}
+	return string(namespace.UID), nil
+}

@@ -1,0 +1,23 @@
+// Copyright The sandbox-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Command manager is the operator's program with the backends of the chaos suite, and a view of one namespace: so many can work
+// on one API server, each with a provider of its own.
+package main
+
+import (
+	"flag"
+
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+
+	"github.com/sandbox-operator/sandbox-operator/internal/manager"
+	"github.com/sandbox-operator/sandbox-operator/test/chaos/backend"
+)
+
+func main() {
+	namespace := flag.String("chaos-namespace", "", "the namespace that is seen, beside the operator's own")
+	manager.Main(backend.Registry(), "chaos", func(options *ctrl.Options) {
+		options.Cache.DefaultNamespaces = map[string]cache.Config{*namespace: {}, flag.Lookup("namespace").Value.String(): {}}
+	})
+}
