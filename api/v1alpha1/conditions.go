@@ -21,7 +21,7 @@ const (
 	ConditionComplete = "Complete"
 	// ConditionFailed on a SandboxExec: it ended in any other way; the reason is the outcome.
 	ConditionFailed = "Failed"
-	// ConditionFinished on a SandboxExec: it has an outcome.
+	// ConditionFinished on a SandboxExec: it has an outcome. On a Sandbox: its remote ended for good.
 	ConditionFinished = "Finished"
 )
 
@@ -63,6 +63,9 @@ const (
 const (
 	// ReasonInUse: it is being deleted, and kept until the sandboxes that it has are destroyed.
 	ReasonInUse = "InUse"
+	// ReasonAccountChanged: so many of the known sandboxes are missing, or so many without a Sandbox are there, that the
+	// credentials or the endpoint may be those of another account. Nothing is declared lost, destroyed or made meanwhile.
+	ReasonAccountChanged = "AccountChanged"
 )
 
 // Reasons of a Sandbox's conditions.
@@ -79,8 +82,34 @@ const (
 	ReasonRemoteGone = "RemoteGone"
 	// ReasonRemoteStopped: the remote exists, but its processes ended by themselves.
 	ReasonRemoteStopped = "RemoteStopped"
-	// ReasonRemotePaused: the remote is paused at the provider.
+	// ReasonRemotePaused: the remote is paused at the provider, and not by the operator.
 	ReasonRemotePaused = "RemotePaused"
+	// ReasonPaused: the remote is paused, as desiredState says.
+	ReasonPaused = "Paused"
+	// ReasonIdle: the remote is paused, as nobody used it for lifetime.idleTimeoutSeconds; the next run resumes it.
+	ReasonIdle = "Idle"
+	// ReasonPausing: the remote is being paused.
+	ReasonPausing = "Pausing"
+	// ReasonResuming: the remote is being resumed.
+	ReasonResuming = "Resuming"
+	// ReasonExpired: lifetime.timeoutSeconds were over, and the remote was destroyed.
+	ReasonExpired = "Expired"
+	// ReasonIdleTimeout: nobody used the sandbox for lifetime.idleTimeoutSeconds, and the remote was destroyed.
+	ReasonIdleTimeout = "IdleTimeout"
+	// ReasonRecreating: the remote was lost, and another is made in its place.
+	ReasonRecreating = "Recreating"
+	// ReasonLifetimeOutOfBounds: the provider does not take a lifetime so short or so long. The message has its bounds.
+	ReasonLifetimeOutOfBounds = "LifetimeOutOfBounds"
+	// ReasonLimitReached: the provider has as many sandboxes as limits.maxSandboxes allows.
+	ReasonLimitReached = "LimitReached"
+	// ReasonAdoptionForbidden: spec.sandboxID is set, and the provider does not allow adoption.
+	ReasonAdoptionForbidden = "AdoptionForbidden"
+	// ReasonAdoptionFailed: the remote that spec.sandboxID names can't be adopted. The message says why.
+	ReasonAdoptionFailed = "AdoptionFailed"
+	// ReasonEndpointFailed: a port of spec.ports could not be made reachable.
+	ReasonEndpointFailed = "EndpointFailed"
+	// ReasonParametersChanged: spec.parameters were changed after the remote was made with others.
+	ReasonParametersChanged = "ParametersChanged"
 	// ReasonSearching: an earlier attempt may have made a remote; the operator looks for it before it makes another.
 	ReasonSearching = "Searching"
 	// ReasonDestroying: the provider was asked to destroy the remote.

@@ -14,8 +14,19 @@ const (
 	JournalAnnotation = "sandboxes.run/journal"
 
 	// AbandonAnnotation, with the value "true" on a Sandbox that is being deleted, gives the remote up: the object goes at
-	// once, and the remote is left to the provider.
+	// once, and the remote stands in the provider's status.abandoned. On a provider that is being deleted, it gives those up.
 	AbandonAnnotation = "sandboxes.run/abandon"
+
+	// DestroyOrphanAnnotation on a provider, with the IDs of orphans in status.orphans, separated by commas, destroys them
+	// whatever orphanPolicy says. The operator takes it off when it has done so.
+	DestroyOrphanAnnotation = "sandboxes.run/destroy-orphan"
+
+	// AcceptLossesAnnotation, with the value "true" on a provider whose condition says AccountChanged, tells the operator that
+	// what it can't see any more is gone, and that what it found without a Sandbox may go. The operator takes it off then.
+	AcceptLossesAnnotation = "sandboxes.run/accept-losses"
+
+	// ProviderUIDLabel on a Secret in the operator's namespace has the UID of the provider whose credentials are copied there.
+	ProviderUIDLabel = "sandboxes.run/provider-uid"
 
 	// SandboxFinalizer keeps a Sandbox until its remote is gone.
 	SandboxFinalizer = "sandboxes.run/remote"

@@ -31,8 +31,16 @@ type Registration struct {
 	// CreateDeadline bounds one Create; VisibilityDelay is how long after its end a remote may still be missing from List
 	// and FindByName. Together they are the time after which a create that left no trace certainly had no effect.
 	CreateDeadline, VisibilityDelay time.Duration
+	// CreateEndsWithCaller says that a create whose caller died has no effect after that, so that nobody needs to wait for one:
+	// the caller's own process makes the remote. Of a call that is on its way to a service nobody can say that.
+	CreateEndsWithCaller bool
 	// LeastLifetime and MostLifetime bound CreateRequest.Lifetime and SetLifetime, with CapabilityLifetime; 0 = no bound.
 	LeastLifetime, MostLifetime time.Duration
+	// HasEndpoint says that New takes Config.Endpoint and CABundle. A provider that sets them is refused otherwise.
+	HasEndpoint bool
+	// HasSandboxParameters says that Create takes CreateRequest.Parameters, and decodes them strictly. A Sandbox that has some is
+	// refused otherwise.
+	HasSandboxParameters bool
 	// Concurrency is how many calls to one account may be under way at once; 0 = the default (64).
 	Concurrency uint
 	// Flags adds the backend's own command line flags, where it has any. It is called once, before New.
@@ -99,6 +107,10 @@ type Config struct {
 	Credentials map[string][]byte
 	// Parameters are the backend's own options, undecoded.
 	Parameters json.RawMessage
+	// Endpoint is the URL of the provider's API where it is not the usual one, and CABundle the certificates in PEM by which it
+	// is known. Both are empty unless the Registration HasEndpoint.
+	Endpoint string
+	CABundle []byte
 }
 
 // Registry finds backends by name.

@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
+	"github.com/sandbox-operator/sandbox-operator/internal/inventory"
 	"github.com/sandbox-operator/sandbox-operator/internal/provider"
 )
 
@@ -41,6 +42,12 @@ type Options struct {
 	Workers int
 	// Period is how often each provider is called to see that it works and what became of its remotes; 0 = DefaultPeriod.
 	Period time.Duration
+	// OrphanGrace is how old a remote must be before it can be an orphan; 0 = DefaultOrphanGrace.
+	OrphanGrace time.Duration
+	// LossDelay is how far apart the two looks are that find a remote lost which is to be made again; 0 = DefaultLossDelay.
+	LossDelay time.Duration
+	// RecreateDelay is how long a remote that was lost soon is not made again; it doubles with each. 0 = DefaultRecreateDelay.
+	RecreateDelay time.Duration
 	// DeletionDeadline is how long a remote that can't be destroyed keeps its object; 0 = DefaultDeletionDeadline.
 	DeletionDeadline time.Duration
 	// CompactAfter is how long after its end a SandboxExec keeps its output in status; negative = for ever, 0 =
@@ -53,6 +60,9 @@ const (
 	DefaultWorkers          = 128
 	DefaultPeriod           = time.Minute
 	DefaultDeletionDeadline = 15 * time.Minute
+	DefaultOrphanGrace      = 10 * time.Minute
+	DefaultLossDelay        = 10 * time.Second
+	DefaultRecreateDelay    = 10 * time.Second
 	DefaultCompactAfter     = 7 * 24 * time.Hour
 )
 
@@ -66,7 +76,10 @@ type shared struct {
 	clock    clock.Clock
 	finder   provider.Finder
 	doors    *provider.Doors
+	lists    *inventory.Lists
 	wakes    *wakes
+	activity *activity
+	places   *places
 	options  Options
 }
 
@@ -80,10 +93,15 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		recorder: mgr.GetEventRecorder("sandbox-operator"),
 		clock:    clock.RealClock{},
 		finder:   provider.Finder{Reader: mgr.GetClient()},
-		doors:    &provider.Doors{Registry: options.Registry, Secrets: mgr.GetAPIReader(), Namespace: options.Namespace},
-		wakes:    newWakes(),
-		options:  options,
+		doors: &provider.Doors{
+			Registry: options.Registry, Secrets: mgr.GetAPIReader(), Writer: mgr.GetClient(), Namespace: options.Namespace,
+		},
+		lists:   &inventory.Lists{Clock: clock.RealClock{}, Installation: options.Installation, Period: options.Period},
+		wakes:   newWakes(),
+		places:  newPlaces(),
+		options: options,
 	}
+	s.activity = newActivity(s.clock.Now())
 	if err := s.setupSandbox(mgr); err != nil {
 		return fmt.Errorf("setting up the Sandbox controller: %w", err)
 	}
@@ -100,11 +118,19 @@ func (o *Options) setDefaults() {
 	if o.Workers == 0 {
 		o.Workers = DefaultWorkers
 	}
-	if o.Period == 0 {
-		o.Period = DefaultPeriod
-	}
-	if o.DeletionDeadline == 0 {
-		o.DeletionDeadline = DefaultDeletionDeadline
+	for _, d := range []struct {
+		value    *time.Duration
+		standard time.Duration
+	}{
+		{&o.Period, DefaultPeriod},
+		{&o.DeletionDeadline, DefaultDeletionDeadline},
+		{&o.OrphanGrace, DefaultOrphanGrace},
+		{&o.LossDelay, DefaultLossDelay},
+		{&o.RecreateDelay, DefaultRecreateDelay},
+	} {
+		if *d.value == 0 {
+			*d.value = d.standard
+		}
 	}
 	if o.CompactAfter == 0 {
 		o.CompactAfter = DefaultCompactAfter

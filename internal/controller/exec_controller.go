@@ -191,7 +191,7 @@ func (p *execPass) startDeadline() time.Time {
 }
 
 func (p *execPass) sandboxReady() bool {
-	return p.sandbox != nil && p.sandbox.DeletionTimestamp == nil && p.sandbox.Status.SandboxID != "" &&
+	return p.sandbox != nil && p.sandbox.DeletionTimestamp == nil && p.sandbox.Status.State == v1alpha1.SandboxRunning &&
 		meta.IsStatusConditionTrue(p.sandbox.Status.Conditions, v1alpha1.ConditionReady)
 }
 

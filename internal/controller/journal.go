@@ -61,8 +61,10 @@ func (j *journal) next(now time.Time, provider v1alpha1.ProviderIdentity, sandbo
 }
 
 // remoteName is the unique name of the remote, the same for every attempt at it.
-func (j *journal) remoteName() string {
-	return fmt.Sprintf("sbx-%s-%d", j.UID, j.Incarnation)
+func (j *journal) remoteName() string { return remoteName(j.UID, j.Incarnation) }
+
+func remoteName(uid types.UID, incarnation int64) string {
+	return fmt.Sprintf("sbx-%s-%d", uid, incarnation)
 }
 
 // mark is what is written on the remote.

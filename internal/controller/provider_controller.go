@@ -6,14 +6,13 @@ package controller
 import (
 	"context"
 	"fmt"
-	"time"
+	"sync"
 
-	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
+	"github.com/sandbox-operator/sandbox-operator/internal/inventory"
 	"github.com/sandbox-operator/sandbox-operator/internal/provider"
 )
 
@@ -28,16 +28,14 @@ import (
 // +kubebuilder:rbac:groups=sandboxes.run,resources=sandboxproviders/status;clustersandboxproviders/status,verbs=patch
 // +kubebuilder:rbac:groups=sandboxes.run,resources=sandboxproviders/finalizers;clustersandboxproviders/finalizers,verbs=update
 
-const (
-	// releasePoll is how often a provider that is being deleted sees whether a Sandbox still needs it.
-	releasePoll = 2 * time.Second
-)
-
-// providerReconciler proves each provider with a real call each period, and wakes the Sandboxes whose remotes changed.
+// providerReconciler proves each provider with a real call each period, and compares what its account has with what it should
+// have.
 type providerReconciler struct {
 	*shared
 	// empty makes an empty object of the kind that is reconciled.
 	empty func() client.Object
+	// memories are what inventory remembers of each provider.
+	memories *memories
 }
 
 // providerPass carries what one pass over one provider needs.
@@ -46,8 +44,11 @@ type providerPass struct {
 	// provider is a copy that the pass may change; before is how it was read.
 	provider provider.Provider
 	before   client.Object
-	// backend is set by prove.
-	backend backends.Registration
+	// door leads to the account; nil = it can't be opened. The rest is set by sync.
+	door      *provider.Door
+	snapshot  inventory.Snapshot
+	sandboxes map[string]*v1alpha1.Sandbox
+	verdict   *inventory.Verdict
 }
 
 func (s *shared) setupProviders(mgr ctrl.Manager) error {
@@ -55,10 +56,12 @@ func (s *shared) setupProviders(mgr ctrl.Manager) error {
 		"sandboxprovider":        func() client.Object { return &v1alpha1.SandboxProvider{} },
 		"clustersandboxprovider": func() client.Object { return &v1alpha1.ClusterSandboxProvider{} },
 	} {
-		r := &providerReconciler{shared: s, empty: empty}
+		r := &providerReconciler{shared: s, empty: empty, memories: newMemories()}
 		options := s.controllerOptions()
 		options.MaxConcurrentReconciles = min(options.MaxConcurrentReconciles, 8)
-		changed := predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, deletionStarted())
+		changed := predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, deletionStarted(),
+			annotationChanged(v1alpha1.DestroyOrphanAnnotation), annotationChanged(v1alpha1.AcceptLossesAnnotation),
+			annotationChanged(v1alpha1.AbandonAnnotation))
 		err := ctrl.NewControllerManagedBy(mgr).
 			Named(name).
 			For(empty(), builder.WithPredicates(changed)).
@@ -76,64 +79,59 @@ func (s *shared) setupProviders(mgr ctrl.Manager) error {
 func (r *providerReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	before := r.empty()
 	if err := r.client.Get(ctx, request.NamespacedName, before); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.memories.forget(r.doors.ForgetName(provider.Of(r.empty()).Kind, request.Namespace, request.Name))
+		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	object, _ := before.DeepCopyObject().(client.Object)
 	p := &providerPass{providerReconciler: r, provider: provider.Of(object), before: before}
-	if !object.GetDeletionTimestamp().IsZero() {
-		return pass(p.release(ctx))
-	}
-	remotes, err := p.prove(ctx)
-	if recordErr := p.record(ctx, err); recordErr != nil {
-		return pass(ctrl.Result{}, recordErr)
-	}
-	if err != nil {
-		return retryProvider(err)
-	}
-	return ctrl.Result{RequeueAfter: jittered(r.options.Period)}, p.wakeChanged(ctx, remotes)
+	return pass(p.do(ctx))
 }
 
-// prove reads the credentials again and makes a real call with them.
-func (p *providerPass) prove(ctx context.Context) ([]backends.Remote, error) {
-	door, err := p.doors.Reopen(ctx, p.provider)
-	if err != nil {
-		return nil, err
-	}
-	p.backend = door.Registration()
-	return door.List(ctx, backends.Filter{Installation: p.options.Installation})
-}
-
-// record writes the status where it changed.
-func (p *providerPass) record(ctx context.Context, err error) error {
-	status, generation := p.provider.Status, p.provider.Object.GetGeneration()
-	switch t, ok := troubleOf(err); {
-	case err == nil:
-		setProgress(&status.Conditions, generation, v1alpha1.ConditionReady, v1alpha1.ReasonReady, "The provider answers")
-		status.Capabilities = nil
-		for _, capability := range p.backend.Capabilities {
-			status.Capabilities = append(status.Capabilities, string(capability))
+// do sees whether a provider that is being deleted may go; else it looks at the account, says what it found, and does what
+// follows from that.
+func (p *providerPass) do(ctx context.Context) (ctrl.Result, error) {
+	if p.leaving() {
+		if gone, err := p.release(ctx); gone || err != nil {
+			return ctrl.Result{}, err
 		}
-	case !ok:
-		// Of this program or the API server: it says nothing about the provider.
-		return nil
-	case t.final, t.reason == v1alpha1.ReasonUnknownBackend, t.reason == v1alpha1.ReasonInvalidParameters:
-		setProgress(&status.Conditions, generation, v1alpha1.ConditionStalled, t.reason, t.message)
-	default:
-		setProgress(&status.Conditions, generation, v1alpha1.ConditionReconciling, t.reason, t.message)
 	}
-	return p.writeStatus(ctx)
+	syncErr := p.sync(ctx)
+	if err := p.record(ctx, syncErr); err != nil {
+		return ctrl.Result{}, err
+	}
+	if p.verdict != nil {
+		if err := p.follow(ctx); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	if p.leaving() {
+		return ctrl.Result{RequeueAfter: releasePoll}, nil
+	}
+	if syncErr != nil {
+		return retryProvider(syncErr)
+	}
+	return ctrl.Result{RequeueAfter: jittered(p.options.Period)}, nil
 }
 
-func (p *providerPass) writeStatus(ctx context.Context) error {
-	status := p.provider.Status
-	status.ObservedGeneration = p.provider.Object.GetGeneration()
-	if equality.Semantic.DeepEqual(provider.Of(p.before).Status, status) {
-		return nil
+func (p *providerPass) leaving() bool { return !p.provider.Object.GetDeletionTimestamp().IsZero() }
+
+// sync reads the credentials again, makes a real call with them, and compares.
+func (p *providerPass) sync(ctx context.Context) error {
+	door, openErr := p.doors.Reopen(ctx, p.provider)
+	if _, ok := provider.IsSetup(openErr); ok {
+		// What exists is still looked after, as long as there is a way to it.
+		door, _ = p.doors.OpenExisting(ctx, p.provider) //nolint:errcheck // it is the error that openErr is
 	}
-	if err := p.client.Status().Patch(ctx, p.provider.Object, locked(p.before)); err != nil {
-		return fmt.Errorf("writing status: %w", err)
+	if door == nil {
+		return openErr
 	}
-	return nil
+	p.door = door
+	if err := p.judge(ctx); err != nil && openErr == nil {
+		return err
+	}
+	return openErr
 }
 
 // retryProvider has a provider that can't be used tried again: a Secret that appears is seen within a few seconds.
@@ -147,90 +145,17 @@ func retryProvider(err error) (ctrl.Result, error) {
 	return retryLater(err)
 }
 
-// wakeChanged wakes the Sandboxes whose remote is not in the list, or in another state there. The list only triggers: what
-// is true, a Get says.
-func (p *providerPass) wakeChanged(ctx context.Context, remotes []backends.Remote) error {
-	states := make(map[string]backends.State, len(remotes))
-	for i := range remotes {
-		states[remotes[i].ID] = remotes[i].State
-	}
-	var sandboxes v1alpha1.SandboxList
-	if err := p.client.List(ctx, &sandboxes, client.InNamespace(p.provider.Object.GetNamespace())); err != nil {
-		return fmt.Errorf("listing sandboxes: %w", err)
-	}
-	for i := range sandboxes.Items {
-		sandbox := &sandboxes.Items[i]
-		status := &sandbox.Status
-		if status.SandboxID == "" || status.State == v1alpha1.SandboxGone || status.Provider == nil ||
-			status.Provider.UID != string(p.provider.Object.GetUID()) || sandbox.DeletionTimestamp != nil {
-			continue
-		}
-		if states[status.SandboxID] != backends.State(status.State) {
-			p.wakes.suspect(sandbox)
-		}
-	}
-	return nil
-}
-
-// release lets a provider go that no Sandbox needs any more.
-func (p *providerPass) release(ctx context.Context) (ctrl.Result, error) {
-	object := p.provider.Object
-	if !controllerutil.ContainsFinalizer(object, v1alpha1.InUseFinalizer) {
-		p.doors.Forget(object.GetUID())
-		return ctrl.Result{}, nil
-	}
-	used, err := p.used(ctx)
-	if err != nil {
-		return ctrl.Result{}, err
-	}
-	if used {
-		return ctrl.Result{RequeueAfter: releasePoll}, p.recordInUse(ctx)
-	}
-	p.doors.Forget(object.GetUID())
-	return ctrl.Result{}, p.removeFinalizer(ctx, object, v1alpha1.InUseFinalizer)
-}
-
-// recordInUse says why the deletion waits.
-func (p *providerPass) recordInUse(ctx context.Context) error {
-	setProgress(&p.provider.Status.Conditions, p.provider.Object.GetGeneration(), v1alpha1.ConditionReconciling, v1alpha1.ReasonInUse,
-		"The provider is kept until no Sandbox has, or may have, a remote of it; see kubectl get sbx --all-namespaces")
-	return p.writeStatus(ctx)
-}
-
-// used says that a Sandbox has, or may have, a remote of the provider. It is read live: a cache may not have seen the
-// journal that was written last.
-func (p *providerPass) used(ctx context.Context) (bool, error) {
-	uid := string(p.provider.Object.GetUID())
-	var sandboxes v1alpha1.SandboxList
-	if err := p.live.List(ctx, &sandboxes, client.InNamespace(p.provider.Object.GetNamespace())); err != nil {
-		return false, fmt.Errorf("listing sandboxes: %w", err)
-	}
-	for i := range sandboxes.Items {
-		sandbox := &sandboxes.Items[i]
-		if !controllerutil.ContainsFinalizer(sandbox, v1alpha1.SandboxFinalizer) {
-			continue
-		}
-		bound := sandbox.Status.Provider != nil && sandbox.Status.Provider.UID == uid
-		if j := readJournal(sandbox); bound || (j != nil && j.Provider.UID == uid) {
-			return true, nil
-		}
-	}
-	return false, nil
-}
-
 // providerOf maps a Sandbox that is gone to the provider that may be waiting for that.
 func (r *providerReconciler) providerOf(ctx context.Context, object client.Object) []reconcile.Request {
 	sandbox, ok := object.(*v1alpha1.Sandbox)
 	if !ok {
 		return nil
 	}
-	identity := sandbox.Status.Provider
-	if j := readJournal(sandbox); identity == nil && j != nil {
-		identity = &j.Provider
-	}
+	identity := providerIdentity(sandbox)
 	if identity == nil || identity.Kind != provider.Of(r.empty()).Kind {
 		return nil
 	}
+	r.places.freed(identity, r.wakes)
 	key := types.NamespacedName{Name: identity.Name}
 	if identity.Kind == v1alpha1.KindSandboxProvider {
 		key.Namespace = sandbox.Namespace
@@ -242,10 +167,50 @@ func (r *providerReconciler) providerOf(ctx context.Context, object client.Objec
 	return []reconcile.Request{{NamespacedName: key}}
 }
 
+// providerIdentity is that of the provider which has, or may have, a remote of the Sandbox; nil = none has.
+func providerIdentity(sandbox *v1alpha1.Sandbox) *v1alpha1.ProviderIdentity {
+	if sandbox.Status.Provider != nil {
+		return sandbox.Status.Provider
+	}
+	if j := readJournal(sandbox); j != nil {
+		return &j.Provider
+	}
+	return nil
+}
+
 func onlyDeletes() predicate.Predicate {
 	return predicate.Funcs{
 		CreateFunc:  func(event.CreateEvent) bool { return false },
 		UpdateFunc:  func(updateEvent) bool { return false },
 		GenericFunc: func(event.GenericEvent) bool { return false },
 	}
+}
+
+// memories keep what inventory remembers of each provider, as long as it leads to the same account.
+type memories struct {
+	mutex sync.Mutex
+	all   map[types.UID]*memory
+}
+
+type memory struct {
+	account string
+	inventory.Memory
+}
+
+func newMemories() *memories { return &memories{all: map[types.UID]*memory{}} }
+
+// of returns the memory of a provider, of which one pass is made at a time.
+func (m *memories) of(uid types.UID, account string) *inventory.Memory {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	if kept := m.all[uid]; kept == nil || kept.account != account {
+		m.all[uid] = &memory{account: account}
+	}
+	return &m.all[uid].Memory
+}
+
+func (m *memories) forget(uid types.UID) {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	delete(m.all, uid)
 }

@@ -35,6 +35,8 @@ type sandboxReconciler struct {
 	settled *settled
 	// refusals remember what is not worth another try.
 	refusals *refusals
+	// doubts remember remotes that were once seen to be gone: the second look decides where another is to be made.
+	doubts *doubts
 }
 
 // sandboxPass carries what one pass over one Sandbox needs.
@@ -44,10 +46,21 @@ type sandboxPass struct {
 	sandbox, before *v1alpha1.Sandbox
 	journal         *journal
 	now             time.Time
+	// contested is how long a remote of an earlier attempt may still appear at the journal's provider, which then refuses a
+	// second one of its name; another provider would not.
+	contested time.Duration
+	// observedState is what the status said of the remote when the pass began.
+	observedState v1alpha1.SandboxState
+	// life is the lifetime that holds for the Sandbox: its own, or the provider's default.
+	life v1alpha1.SandboxLifetime
+	// defaults are those of the provider at which the remote is made; set by open.
+	defaults *v1alpha1.SandboxDefaults
+	// needed says that a run uses the Sandbox, or waits for it.
+	needed bool
 }
 
 func (s *shared) setupSandbox(mgr ctrl.Manager) error {
-	r := &sandboxReconciler{shared: s, settled: newSettled(), refusals: newRefusals()}
+	r := &sandboxReconciler{shared: s, settled: newSettled(), refusals: newRefusals(), doubts: newDoubts()}
 	// What this process wrote itself, status and journal, needs no pass.
 	changed := predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, deletionStarted(), finalizerLost(),
 		annotationChanged(v1alpha1.AbandonAnnotation))
@@ -57,6 +70,7 @@ func (s *shared) setupSandbox(mgr ctrl.Manager) error {
 		For(&v1alpha1.Sandbox{}, builder.WithPredicates(changed)).
 		Watches(&v1alpha1.SandboxProvider{}, waiting, usable).
 		Watches(&v1alpha1.ClusterSandboxProvider{}, waiting, usable).
+		Watches(&v1alpha1.SandboxExec{}, handler.EnqueueRequestsFromMapFunc(r.usedBy), builder.WithPredicates(usageChanged())).
 		WatchesRawSource(s.wakes.source()).
 		WithOptions(s.controllerOptions()).
 		Complete(r)
@@ -70,8 +84,25 @@ func (r *sandboxReconciler) Reconcile(ctx context.Context, request ctrl.Request)
 	}
 	p := &sandboxPass{
 		sandboxReconciler: r, before: &before, sandbox: before.DeepCopy(), journal: readJournal(&before), now: r.clock.Now(),
+		observedState: before.Status.State,
 	}
-	return pass(p.do(ctx, decideSandbox(p.facts())))
+	if err := p.observe(ctx); err != nil {
+		return ctrl.Result{}, err
+	}
+	result, err := pass(p.do(ctx, decideSandbox(p.facts())))
+	if err != nil {
+		return result, err
+	}
+	return p.comeBack(result), nil
+}
+
+// observe reads what is not on the object.
+func (p *sandboxPass) observe(ctx context.Context) (err error) {
+	p.life = p.lifetime(ctx, p.sandbox)
+	if p.life.IdleTimeoutSeconds > 0 || p.sandbox.Status.State == v1alpha1.SandboxPaused {
+		p.needed, err = p.inUse(ctx)
+	}
+	return err
 }
 
 // facts are read off the object alone.
@@ -86,9 +117,19 @@ func (p *sandboxPass) facts() sandboxFacts {
 		journalOpen:      p.journal != nil && p.journal.Incarnation > status.Incarnation,
 		bound:            status.SandboxID != "",
 		state:            status.State,
-		equipped:         isEquipped(p.sandbox),
+		adopts:           p.sandbox.Spec.SandboxID != "",
+		finished:         status.FinishedAt != nil,
+		equipped:         isEquipped(p.sandbox) && isReachable(p.sandbox),
 		suspect:          p.wakes.isSuspect(p.sandbox.UID),
-		current:          status.ObservedGeneration == p.sandbox.Generation,
+		current:          status.ObservedGeneration == p.sandbox.Generation && p.expiresAt().Equal(timeOf(status.ExpiresAt)),
+		expiresAt:        p.expiresAt(),
+		idleAt:           p.idleAt(),
+		deleteAt:         p.deleteAt(),
+		recreateAt:       p.recreateAt(),
+		pauseIdle:        p.life.OnIdle == v1alpha1.OnIdlePause,
+		wantPaused:       p.sandbox.Spec.DesiredState == v1alpha1.DesiredPaused,
+		pausedBy:         whoPaused(p.sandbox),
+		needed:           p.needed,
 	}
 	if at := p.sandbox.DeletionTimestamp; at != nil {
 		f.deletedAt = at.Time
@@ -100,6 +141,8 @@ func (p *sandboxPass) do(ctx context.Context, action sandboxAction) (ctrl.Result
 	switch action {
 	case sandboxRelease:
 		return p.release(ctx)
+	case sandboxRetain:
+		return p.retain(ctx)
 	case sandboxAbandon:
 		return p.abandon(ctx)
 	case sandboxDestroy:
@@ -110,27 +153,68 @@ func (p *sandboxPass) do(ctx context.Context, action sandboxAction) (ctrl.Result
 		return p.find(ctx)
 	case sandboxCreate:
 		return p.create(ctx)
+	case sandboxAdopt:
+		return p.adopt(ctx)
+	case sandboxRecreate:
+		return p.recreate(ctx)
 	case sandboxProbe:
 		return p.probe(ctx)
-	case sandboxEquip:
-		return p.equip(ctx)
 	case sandboxHold:
 		return ctrl.Result{}, p.addFinalizer(ctx, p.sandbox, v1alpha1.SandboxFinalizer)
 	case sandboxRecord:
 		return ctrl.Result{}, p.record(ctx)
+	case sandboxRest:
+		return ctrl.Result{}, nil
+	default:
+		return p.doLive(ctx, action)
+	}
+}
+
+// doLive does what a remote's life brings.
+func (p *sandboxPass) doLive(ctx context.Context, action sandboxAction) (ctrl.Result, error) {
+	switch action {
+	case sandboxEquip:
+		return p.equip(ctx)
+	case sandboxConform:
+		return p.conform(ctx)
+	case sandboxPause:
+		return p.pause(ctx, pausedByOwner)
+	case sandboxPauseIdle:
+		return p.pause(ctx, pausedByIdleness)
+	case sandboxResume:
+		return p.resume(ctx)
+	case sandboxExpire:
+		return p.expire(ctx)
+	case sandboxEndIdle:
+		return p.endIdle(ctx)
+	case sandboxDelete:
+		return p.deleteFinished(ctx)
 	default:
 		return ctrl.Result{}, nil
 	}
 }
 
-// record writes the status where it changed.
+// record writes the status where it changed. When the sandbox was last used rides on that.
 func (p *sandboxPass) record(ctx context.Context) error {
-	p.sandbox.Status.ObservedGeneration = observeGeneration(p.sandbox.Status.Conditions, p.sandbox.Generation)
-	return writeStatus(ctx, p.client, &p.before, p.sandbox, !equality.Semantic.DeepEqual(&p.before.Status, &p.sandbox.Status))
+	status := &p.sandbox.Status
+	status.ObservedGeneration = observeGeneration(status.Conditions, p.sandbox.Generation)
+	status.ExpiresAt = timeOrNil(p.expiresAt())
+	changed := !equality.Semantic.DeepEqual(&p.before.Status, status)
+	if changed && status.SandboxID != "" {
+		status.LastActivityTime = timeOrNil(p.lastActivity())
+	}
+	ended := p.before.Status.State != status.State && status.State == v1alpha1.SandboxGone
+	if err := writeStatus(ctx, p.client, &p.before, p.sandbox, changed); err != nil {
+		return err
+	}
+	if ended {
+		p.places.freed(status.Provider, p.wakes)
+	}
+	return nil
 }
 
-// waitingFor maps a provider to the Sandboxes that may wait for it: those without a remote that ask for it by name, or for
-// the default.
+// waitingFor maps a provider to the Sandboxes that may wait for it (those without a remote that ask for it by name, or for the
+// default), and to those to which another lifetime of its defaults applies now.
 func (r *sandboxReconciler) waitingFor(ctx context.Context, object client.Object) []reconcile.Request {
 	p := provider.Of(object)
 	var sandboxes v1alpha1.SandboxList
@@ -142,7 +226,9 @@ func (r *sandboxReconciler) waitingFor(ctx context.Context, object client.Object
 	for i := range sandboxes.Items {
 		sandbox := &sandboxes.Items[i]
 		ref := sandbox.Spec.ProviderRef
-		if sandbox.Status.SandboxID == "" && (ref == nil || (ref.Kind == p.Kind && ref.Name == object.GetName())) {
+		waits := sandbox.Status.SandboxID == "" && (ref == nil || (ref.Kind == p.Kind && ref.Name == object.GetName()))
+		follows := sandbox.Spec.Lifetime == nil && sandbox.Status.Provider != nil && sandbox.Status.Provider.UID == string(object.GetUID())
+		if waits || (follows && defaultLifetimeDiffers(p, sandbox)) {
 			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(sandbox)})
 		}
 	}

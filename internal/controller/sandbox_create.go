@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -26,6 +25,9 @@ func (p *sandboxPass) create(ctx context.Context) (ctrl.Result, error) {
 	if err != nil {
 		return p.blocked(ctx, err)
 	}
+	if p.contested > 0 && door.Identity() != p.journal.Provider {
+		return p.searching(ctx, p.contested)
+	}
 	files, err := p.files(ctx)
 	if err != nil {
 		return p.blocked(ctx, err)
@@ -34,15 +36,22 @@ func (p *sandboxPass) create(ctx context.Context) (ctrl.Result, error) {
 	if p.refusals.has(p.sandbox.UID, version) {
 		return ctrl.Result{}, nil
 	}
+	takenPlace, err := p.places.take(ctx, p, door.Identity())
+	if err != nil {
+		return p.blocked(ctx, err)
+	}
+	defer takenPlace()
 	// Waiting for a place comes before the journal, as an attempt that was only written down costs a search.
 	ctx, release, err := door.Reserve(ctx, "create")
 	if err != nil {
 		return p.blocked(ctx, err)
 	}
 	defer release()
+	request := p.request(door)
 	if err := p.writeJournal(ctx, p.journal.next(p.clock.Now(), door.Identity(), p.sandbox)); err != nil {
 		return ctrl.Result{}, err
 	}
+	request.Name, request.Mark = p.journal.remoteName(), p.mark(p.sandbox, p.journal.Incarnation)
 	if err := p.confirmProvider(ctx); err != nil {
 		p.settled.add(p.journal)
 		return p.blocked(ctx, err)
@@ -50,7 +59,7 @@ func (p *sandboxPass) create(ctx context.Context) (ctrl.Result, error) {
 	// The deadline counts from the journal, as whoever finds the journal counts.
 	creating, cancel := context.WithDeadline(ctx, p.journal.Time.Add(door.Registration().CreateDeadline))
 	defer cancel()
-	remote, err := door.Create(creating, p.request())
+	remote, err := door.Create(creating, request)
 	if err != nil {
 		if certainlyNoEffect(err) {
 			p.settled.add(p.journal)
@@ -84,7 +93,11 @@ func (p *sandboxPass) open(ctx context.Context) (*provider.Door, error) {
 	if err != nil {
 		return nil, ofProvider(chosen, err)
 	}
-	if err := unsupported(p.sandbox, door.Registration()); err != nil {
+	if door.Changed() {
+		return nil, door.ErrChanged()
+	}
+	p.defaults, p.life = chosen.Spec.Defaults, effectiveLifetime(p.sandbox, chosen)
+	if err := p.check(door); err != nil {
 		return nil, err
 	}
 	// Who may have remotes at a provider keeps it.
@@ -92,7 +105,7 @@ func (p *sandboxPass) open(ctx context.Context) (*provider.Door, error) {
 	if err := p.addFinalizer(ctx, kept, v1alpha1.InUseFinalizer); err != nil {
 		return nil, err
 	}
-	return door, nil
+	return door, p.doors.SaveCredentials(ctx, chosen, door)
 }
 
 // ofProvider says which provider is to be mended.
@@ -103,29 +116,6 @@ func ofProvider(p provider.Provider, err error) error {
 		}
 	}
 	return err
-}
-
-// unsupported tells what of the spec this backend can't do, before anything is made.
-func unsupported(sandbox *v1alpha1.Sandbox, registration backends.Registration) error {
-	spec := &sandbox.Spec
-	wants := map[backends.Capability]bool{
-		backends.CapabilityImage:     spec.Source != nil && spec.Source.Image != "",
-		backends.CapabilityTemplate:  spec.Source != nil && spec.Source.Template != "",
-		backends.CapabilityResources: spec.Resources != nil,
-	}
-	names := map[backends.Capability]string{
-		backends.CapabilityImage: "source.image", backends.CapabilityTemplate: "source.template",
-		backends.CapabilityResources: "resources",
-	}
-	for _, capability := range []backends.Capability{
-		backends.CapabilityImage, backends.CapabilityTemplate, backends.CapabilityResources,
-	} {
-		if wants[capability] && !slices.Contains(registration.Capabilities, capability) {
-			return backends.Errorf(backends.Unsupported, registration.Name, "create",
-				"this backend does not support spec.%s; see %s", names[capability], registration.Setup.Docs)
-		}
-	}
-	return nil
 }
 
 // writeJournal is the one metadata patch before the effect: finalizer and journal together. A stale pass, or a deposed
@@ -148,29 +138,6 @@ func (p *sandboxPass) writeJournal(ctx context.Context, j *journal) error {
 	return nil
 }
 
-func (p *sandboxPass) request() backends.CreateRequest {
-	spec := &p.sandbox.Spec
-	request := backends.CreateRequest{
-		Name: p.journal.remoteName(), Mark: p.mark(p.sandbox, p.journal.Incarnation),
-		Env: plainEnv(spec.Env), WorkingDir: spec.WorkingDir,
-	}
-	if spec.Source != nil {
-		request.Source = backends.Source{Image: spec.Source.Image, Template: spec.Source.Template}
-	}
-	if r := spec.Resources; r != nil {
-		if r.CPU != nil {
-			request.Resources.MilliCPU = r.CPU.MilliValue()
-		}
-		if r.Memory != nil {
-			request.Resources.MemoryBytes = r.Memory.Value()
-		}
-		if r.Disk != nil {
-			request.Resources.DiskBytes = r.Disk.Value()
-		}
-	}
-	return request
-}
-
 // bind records the remote. Where it runs already, its files are written before, so that Ready costs one write.
 func (p *sandboxPass) bind(ctx context.Context, door *provider.Door, remote backends.Remote, files []file) (ctrl.Result, error) {
 	var writing error
@@ -180,6 +147,9 @@ func (p *sandboxPass) bind(ctx context.Context, door *provider.Door, remote back
 		}
 	}
 	p.bound(remote)
+	if remote.State == backends.StateRunning && writing == nil {
+		writing = p.reach(ctx, door)
+	}
 	if err := p.recordBinding(ctx, door); err != nil {
 		return ctrl.Result{}, err
 	}
@@ -190,7 +160,17 @@ func (p *sandboxPass) bind(ctx context.Context, door *provider.Door, remote back
 	if remote.State == backends.StateCreating {
 		return ctrl.Result{RequeueAfter: creatingPoll}, nil
 	}
-	return ctrl.Result{}, nil
+	return p.goOn(), nil
+}
+
+// goOn has the next pass come at once where something is left to be done.
+func (p *sandboxPass) goOn() ctrl.Result {
+	switch decideSandbox(p.facts()) {
+	case sandboxRest, sandboxProbe:
+		return ctrl.Result{}
+	default:
+		return ctrl.Result{RequeueAfter: time.Millisecond}
+	}
 }
 
 // recordBinding writes the status that names the remote. Where somebody wrote in between, the live object decides: if it
@@ -269,11 +249,20 @@ func (p *sandboxPass) find(ctx context.Context) (ctrl.Result, error) {
 		}
 	}
 	if wait := p.mayAppear(door); wait > 0 {
-		p.setProgress(v1alpha1.ConditionReconciling, v1alpha1.ReasonSearching,
-			"An earlier attempt to create the sandbox was cut off; it is looked for before another is made")
-		return ctrl.Result{RequeueAfter: min(wait, 5*time.Second)}, p.record(ctx)
+		if !door.HasUniqueNames() {
+			return p.searching(ctx, wait)
+		}
+		// A create of the same name makes no second remote, but only where the first would be.
+		p.contested = wait
 	}
 	return p.create(ctx)
+}
+
+// searching waits for what an earlier attempt may have made.
+func (p *sandboxPass) searching(ctx context.Context, wait time.Duration) (ctrl.Result, error) {
+	p.setProgress(v1alpha1.ConditionReconciling, v1alpha1.ReasonSearching,
+		"An earlier attempt to create the sandbox was cut off; it is looked for before another is made")
+	return ctrl.Result{RequeueAfter: min(wait, 5*time.Second)}, p.record(ctx)
 }
 
 // oldest returns the usable remote that was made first. One that stopped is none, nor one that is still being made long
@@ -296,13 +285,12 @@ func (p *sandboxPass) overdue(door *provider.Door) bool {
 	return p.now.Sub(p.journal.Time) > door.Registration().CreateDeadline
 }
 
-// mayAppear returns how long a remote of the journal's attempt may still appear. Where names are unique, a further create
-// can make no second one, so nothing needs to be waited for.
+// mayAppear returns how long a remote of the journal's attempt may still appear.
 func (p *sandboxPass) mayAppear(door *provider.Door) time.Duration {
-	if door.HasUniqueNames() || p.settled.has(p.journal) {
+	registration := door.Registration()
+	if p.settled.has(p.journal) || registration.CreateEndsWithCaller {
 		return 0
 	}
-	registration := door.Registration()
 	return registration.CreateDeadline + registration.VisibilityDelay - p.now.Sub(p.journal.Time)
 }
 

@@ -61,15 +61,13 @@ func (p *sandboxPass) destroyFound(ctx context.Context) (ctrl.Result, error) {
 	return p.release(ctx)
 }
 
+// ensureGone destroys a remote, and says whether it is gone. That is for Get to say alone: a provider whose replicas lag answers
+// NotFound to a Destroy that it then has not done.
 func ensureGone(ctx context.Context, door *provider.Door, id string) (bool, error) {
-	err := door.Destroy(ctx, id)
-	if errors.Is(err, backends.NotFound) {
-		return true, nil
-	}
-	if err != nil {
+	if err := door.Destroy(ctx, id); err != nil && !errors.Is(err, backends.NotFound) {
 		return false, err
 	}
-	_, err = door.Get(ctx, id)
+	_, err := door.GetDestroyed(ctx, id)
 	if errors.Is(err, backends.NotFound) {
 		return true, nil
 	}
@@ -102,18 +100,30 @@ func (p *sandboxPass) setDeleting(reason, message string) {
 
 // release lets the object go.
 func (p *sandboxPass) release(ctx context.Context) (ctrl.Result, error) {
-	if p.sandbox.Spec.DeletionPolicy == v1alpha1.DeletionPolicyRetain && p.sandbox.Status.SandboxID != "" {
+	if p.sandbox.Spec.DeletionPolicy == v1alpha1.DeletionPolicyRetain && p.sandbox.Status.SandboxID != "" &&
+		p.sandbox.Status.State != v1alpha1.SandboxGone {
 		p.recorder.Eventf(p.sandbox, nil, corev1.EventTypeNormal, "RemoteRetained", "Delete",
 			"The sandbox %q stays at the provider, as deletionPolicy is Retain", p.sandbox.Status.SandboxID)
 	}
+	if err := p.removeFinalizer(ctx, p.sandbox, v1alpha1.SandboxFinalizer); err != nil {
+		return ctrl.Result{}, err
+	}
 	p.settled.clear(p.sandbox.UID)
 	p.refusals.clear(p.sandbox.UID)
+	p.doubts.clear(p.sandbox.UID)
 	p.wakes.clear(p.sandbox.UID)
-	return ctrl.Result{}, p.removeFinalizer(ctx, p.sandbox, v1alpha1.SandboxFinalizer)
+	p.activity.forget(client.ObjectKeyFromObject(p.sandbox))
+	p.places.forgetAll(p.sandbox.UID)
+	p.places.freed(providerIdentity(p.sandbox), p.wakes)
+	return ctrl.Result{}, nil
 }
 
-// abandon lets the object go though its remote may still exist.
+// abandon lets the object go though its remote may still exist. The provider's status remembers it: it is looked for from now
+// on, and the provider stays as long.
 func (p *sandboxPass) abandon(ctx context.Context) (ctrl.Result, error) {
+	if err := p.recordAbandoned(ctx); err != nil {
+		return ctrl.Result{}, err
+	}
 	abandonedTotal.Inc()
 	p.recorder.Eventf(p.sandbox, nil, corev1.EventTypeWarning, "RemoteAbandoned", "Delete",
 		"The sandbox %q may still exist at the provider: it could not be destroyed, and was given up", p.sandbox.Status.SandboxID)

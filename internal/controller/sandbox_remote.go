@@ -12,7 +12,9 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
@@ -98,46 +100,63 @@ func (p *sandboxPass) probe(ctx context.Context) (ctrl.Result, error) {
 	}
 	remote, err := door.Get(ctx, p.sandbox.Status.SandboxID)
 	switch {
+	case errors.Is(err, backends.NotFound) && p.recreates() && !p.doubts.confirmed(p.sandbox.UID, p.now, p.options.LossDelay):
+		// One look may be wrong, and what is made in its place costs.
+		return ctrl.Result{RequeueAfter: p.options.LossDelay}, nil
 	case errors.Is(err, backends.NotFound):
 		p.lost()
-		p.recorder.Eventf(p.sandbox, nil, corev1.EventTypeWarning, v1alpha1.ReasonRemoteGone, "Observe",
-			"The provider does not know the sandbox any more")
 	case err != nil:
 		return retryLater(err)
-	case remote.State == backends.StateRunning && !isEquipped(p.sandbox):
-		p.observed(remote)
-		return p.equip(ctx)
 	default:
 		p.observed(remote)
-		if remote.State == backends.StateStopped && p.before.Status.State != v1alpha1.SandboxStopped {
-			p.recorder.Eventf(p.sandbox, nil, corev1.EventTypeWarning, v1alpha1.ReasonRemoteStopped, "Observe",
-				"The sandbox ended by itself: %s", remote.Reason)
-		}
 	}
+	p.doubts.clear(p.sandbox.UID)
 	p.wakes.clear(p.sandbox.UID)
-	if p.sandbox.Status.State == v1alpha1.SandboxCreating {
-		return ctrl.Result{RequeueAfter: creatingPoll}, p.record(ctx)
+	if err := p.record(ctx); err != nil {
+		// What was seen is not written down yet.
+		p.wakes.suspect(p.sandbox)
+		return ctrl.Result{}, err
 	}
-	return ctrl.Result{}, p.record(ctx)
+	p.tellEnd()
+	if p.sandbox.Status.State == v1alpha1.SandboxCreating {
+		return ctrl.Result{RequeueAfter: creatingPoll}, nil
+	}
+	return p.goOn(), nil
 }
 
-// equip writes the files of a remote that runs.
+// tellEnd makes an event of the end of a remote that this pass found.
+func (p *sandboxPass) tellEnd() {
+	ready := meta.FindStatusCondition(p.sandbox.Status.Conditions, v1alpha1.ConditionReady)
+	state := p.sandbox.Status.State
+	if ready == nil || p.observedState == state || (state != v1alpha1.SandboxGone && state != v1alpha1.SandboxStopped) {
+		return
+	}
+	p.recorder.Eventf(p.sandbox, nil, corev1.EventTypeWarning, ready.Reason, "Observe", "%s", ready.Message)
+}
+
+// equip writes the files of a remote that runs, and makes its ports reachable.
 func (p *sandboxPass) equip(ctx context.Context) (ctrl.Result, error) {
 	door, err := p.doorTo(ctx, *p.sandbox.Status.Provider)
 	if err != nil {
 		return p.blocked(ctx, err)
 	}
-	files, err := p.files(ctx)
-	if err != nil {
-		return p.blocked(ctx, err)
-	}
-	if err := writeFiles(ctx, door.Remote(p.sandbox.Status.SandboxID), files); err != nil {
-		if errors.Is(err, backends.NotFound) || errors.Is(err, backends.NotRunning) {
-			p.wakes.suspect(p.sandbox)
+	if !isEquipped(p.sandbox) {
+		files, err := p.files(ctx)
+		if err != nil {
+			return p.blocked(ctx, err)
 		}
-		return p.blocked(ctx, err)
+		if err := writeFiles(ctx, door.Remote(p.sandbox.Status.SandboxID), files); err != nil {
+			return p.changeFailed(ctx, err)
+		}
+		p.activity.note(client.ObjectKeyFromObject(p.sandbox), p.clock.Now())
+		p.equipped()
 	}
-	p.equipped()
 	p.observed(backends.Remote{State: backends.StateRunning})
-	return ctrl.Result{}, p.record(ctx)
+	if err := p.reach(ctx, door); err != nil {
+		return p.changeFailed(ctx, err)
+	}
+	if err := p.record(ctx); err != nil {
+		return ctrl.Result{}, err
+	}
+	return p.goOn(), nil
 }

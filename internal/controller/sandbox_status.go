@@ -4,6 +4,8 @@
 package controller
 
 import (
+	"time"
+
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -59,38 +61,137 @@ func (p *sandboxPass) setProgress(progress, reason, message string) {
 // observed takes over what the provider says of the remote.
 func (p *sandboxPass) observed(remote backends.Remote) {
 	status := &p.sandbox.Status
+	before := status.State
 	status.State = v1alpha1.SandboxState(remote.State)
 	if remote.Image != "" {
-		status.Image = remote.Image
+		status.Image = backends.Bounded(remote.Image, 1280)
+	}
+	if remote.State != backends.StateStopped {
+		p.unfinished()
 	}
 	switch remote.State {
 	case backends.StateRunning:
-		if isEquipped(p.sandbox) {
-			p.setProgress(v1alpha1.ConditionReady, v1alpha1.ReasonReady, "The sandbox runs")
-		} else {
-			p.setProgress(v1alpha1.ConditionReconciling, v1alpha1.ReasonWritingFiles, "The sandbox runs; its files are being written")
-		}
+		p.observedRunning()
 	case backends.StateCreating:
 		p.setProgress(v1alpha1.ConditionReconciling, v1alpha1.ReasonCreating, "The provider is making the sandbox")
 	case backends.StatePaused:
-		p.setProgress(v1alpha1.ConditionStalled, v1alpha1.ReasonRemotePaused, "The sandbox is paused at the provider")
-	case backends.StateStopped:
-		message := "The sandbox ended by itself"
-		if remote.Reason != "" {
-			message += ": " + remote.Reason
+		if before != v1alpha1.SandboxPaused || whoPaused(p.sandbox) == pausedByOthers {
+			p.observedPaused(p.guessWhoPaused())
 		}
-		p.setProgress(v1alpha1.ConditionStalled, v1alpha1.ReasonRemoteStopped, message)
+	case backends.StateStopped:
+		p.observedStopped(remote.Reason)
 	}
 }
 
-// lost records that the provider does not know the remote any more.
-func (p *sandboxPass) lost() {
-	p.sandbox.Status.State = v1alpha1.SandboxGone
-	p.setProgress(v1alpha1.ConditionStalled, v1alpha1.ReasonRemoteGone,
-		"The sandbox does not exist at the provider any more; delete this object and create it again for a new one")
+func (p *sandboxPass) observedRunning() {
+	switch {
+	case !isEquipped(p.sandbox):
+		p.setProgress(v1alpha1.ConditionReconciling, v1alpha1.ReasonWritingFiles, "The sandbox runs; its files are being written")
+	case p.parametersChanged():
+		p.setProgress(v1alpha1.ConditionStalled, v1alpha1.ReasonParametersChanged,
+			"spec.parameters were changed, and the sandbox was made with others: set them back, or delete this object and create another")
+	case p.sandbox.Spec.DesiredState == v1alpha1.DesiredPaused:
+		p.setProgress(v1alpha1.ConditionReconciling, v1alpha1.ReasonPausing, "The sandbox is being paused")
+	default:
+		p.setProgress(v1alpha1.ConditionReady, v1alpha1.ReasonReady, "The sandbox runs")
+	}
 }
 
-// bound takes over a remote that was made or found.
+// observedPaused says who paused the sandbox: the reason of Ready is where that is remembered.
+func (p *sandboxPass) observedPaused(by pausedBy) {
+	switch by {
+	case pausedByOwner:
+		p.setProgress(v1alpha1.ConditionReady, v1alpha1.ReasonPaused, "The sandbox is paused, as desiredState is Paused")
+	case pausedByIdleness:
+		p.setProgress(v1alpha1.ConditionReady, v1alpha1.ReasonIdle,
+			"The sandbox is paused, as nobody used it for lifetime.idleTimeoutSeconds; the next run resumes it")
+	default:
+		p.setProgress(v1alpha1.ConditionStalled, v1alpha1.ReasonRemotePaused,
+			"The sandbox is paused at the provider, and not by the operator: resume it there, or set desiredState to Paused and back")
+	}
+}
+
+// whoPaused says who paused a sandbox that is paused.
+func whoPaused(sandbox *v1alpha1.Sandbox) pausedBy {
+	ready := meta.FindStatusCondition(sandbox.Status.Conditions, v1alpha1.ConditionReady)
+	switch {
+	case ready == nil:
+		return pausedByOthers
+	case ready.Reason == v1alpha1.ReasonPaused:
+		return pausedByOwner
+	case ready.Reason == v1alpha1.ReasonIdle, ready.Reason == v1alpha1.ReasonResuming:
+		return pausedByIdleness
+	default:
+		return pausedByOthers
+	}
+}
+
+// guessWhoPaused says who may have paused a sandbox that is found paused: a pass that was cut off before it could write that
+// down, or somebody else.
+func (p *sandboxPass) guessWhoPaused() pausedBy {
+	idleAt := p.idleAt()
+	switch {
+	case p.sandbox.Spec.DesiredState == v1alpha1.DesiredPaused:
+		return pausedByOwner
+	case p.life.OnIdle == v1alpha1.OnIdlePause && !idleAt.IsZero() && !p.now.Before(idleAt):
+		return pausedByIdleness
+	default:
+		return pausedByOthers
+	}
+}
+
+func (p *sandboxPass) observedStopped(reason string) {
+	message := "The sandbox ended by itself"
+	if reason != "" {
+		message += ": " + reason
+	}
+	if p.recreates() {
+		p.lostOnce(v1alpha1.SandboxStopped, message)
+		return
+	}
+	p.finish(v1alpha1.SandboxStopped, v1alpha1.ReasonRemoteStopped, message)
+}
+
+// finish records that the remote ended for good.
+func (p *sandboxPass) finish(state v1alpha1.SandboxState, reason, message string) {
+	status := &p.sandbox.Status
+	status.State = state
+	if status.FinishedAt == nil {
+		status.FinishedAt = new(metav1.NewTime(p.now))
+	}
+	if state == v1alpha1.SandboxGone {
+		status.Endpoints = nil
+	}
+	setCondition(&status.Conditions, p.sandbox.Generation, v1alpha1.ConditionFinished, conditionTrue, reason, message)
+	p.setProgress(v1alpha1.ConditionStalled, reason, message)
+}
+
+// unfinished takes back that the remote ended: a remote that had stopped is there again, or there is another.
+func (p *sandboxPass) unfinished() {
+	p.sandbox.Status.FinishedAt = nil
+	meta.RemoveStatusCondition(&p.sandbox.Status.Conditions, v1alpha1.ConditionFinished)
+}
+
+// lost records that the provider does not know the remote any more: whether it was its time, or a loss.
+func (p *sandboxPass) lost() {
+	idleAt := p.idleAt()
+	switch expiresAt := p.expiresAt(); {
+	case !expiresAt.IsZero() && p.now.After(expiresAt.Add(-endingSlack)):
+		p.finish(v1alpha1.SandboxGone, v1alpha1.ReasonExpired, p.expiredMessage())
+	case !idleAt.IsZero() && !p.now.Before(idleAt) && p.life.OnIdle != v1alpha1.OnIdlePause:
+		p.finish(v1alpha1.SandboxGone, v1alpha1.ReasonIdleTimeout, p.idleMessage())
+	case p.recreates():
+		p.lostOnce(v1alpha1.SandboxGone, "The sandbox does not exist at the provider any more")
+	default:
+		p.finish(v1alpha1.SandboxGone, v1alpha1.ReasonRemoteGone,
+			"The sandbox does not exist at the provider any more; delete this object and create it again for a new one")
+	}
+}
+
+// endingSlack is how much earlier than its hard limit a remote may end that the provider ends by itself.
+const endingSlack = 30 * time.Second
+
+// bound takes over a remote that was made, found or adopted.
 func (p *sandboxPass) bound(remote backends.Remote) {
 	status := &p.sandbox.Status
 	status.SandboxID = remote.ID
@@ -98,10 +199,13 @@ func (p *sandboxPass) bound(remote backends.Remote) {
 	identity := p.journal.Provider
 	status.Provider = &identity
 	created := metav1.NewTime(remote.CreatedAt)
-	if remote.CreatedAt.IsZero() {
+	if remote.CreatedAt.IsZero() || p.sandbox.Spec.SandboxID != "" {
+		// The time of one that was adopted counts from here.
 		created = metav1.NewTime(p.now)
 	}
 	status.CreatedAt = &created
+	status.ParametersDigest = parametersDigest(p.sandbox.Spec.Parameters)
+	status.State = ""
 	p.observed(remote)
 }
 

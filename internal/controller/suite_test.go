@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -43,6 +44,8 @@ const (
 	installation      = "test-installation"
 	// period of the providers, and so the longest that a change of a remote goes unnoticed.
 	period = 500 * time.Millisecond
+	// orphanGrace is how old an orphan must be.
+	orphanGrace = time.Second
 )
 
 var (
@@ -51,12 +54,23 @@ var (
 	scheme = runtime.NewScheme()
 	// providers by backend name: "named" has unique names, "listed" only marks, "secured" wants the token "right".
 	providers = map[string]*memory.Provider{
-		"named":   memory.NewProvider(memory.Options{UniqueNames: true}),
-		"listed":  memory.NewProvider(memory.Options{CreateDeadline: 2 * time.Second, VisibilityDelay: 500 * time.Millisecond}),
+		"named":  memory.NewProvider(memory.Options{UniqueNames: true}),
+		"listed": memory.NewProvider(memory.Options{CreateDeadline: 2 * time.Second, VisibilityDelay: 500 * time.Millisecond}),
+		"slow": memory.NewProvider(memory.Options{
+			UniqueNames: true, CreateDeadline: 2 * time.Second, VisibilityDelay: 500 * time.Millisecond,
+		}),
 		"secured": memory.NewProvider(memory.Options{UniqueNames: true, Token: "right-token"}),
 		"imageless": memory.NewProvider(memory.Options{
 			UniqueNames: true, Capabilities: []backends.Capability{backends.CapabilityTemplate},
 		}),
+		// "swept" has unique names, and is for specs about what is nobody's; "mortal" ends remotes between 2 s and an hour.
+		"swept":  memory.NewProvider(memory.Options{UniqueNames: true}),
+		"mortal": memory.NewProvider(memory.Options{UniqueNames: true, LeastLifetime: 2 * time.Second, MostLifetime: time.Hour}),
+		// "plain" has none of the abilities that a backend may have.
+		"plain": memory.NewProvider(memory.Options{UniqueNames: true, Capabilities: []backends.Capability{}}),
+		// Two accounts of the backend "accounts".
+		"account-a": memory.NewProvider(memory.Options{UniqueNames: true}),
+		"account-b": memory.NewProvider(memory.Options{UniqueNames: true}),
 		"shellless": memory.NewProvider(memory.Options{UniqueNames: true, RunCommandFunc: runShellless}),
 	}
 	stopManager func()
@@ -108,13 +122,26 @@ func grantManagerRole(ctx context.Context) {
 	GinkgoHelper()
 	text, err := os.ReadFile("../../config/rbac/role.yaml")
 	Expect(err).NotTo(HaveOccurred())
-	var role rbacv1.ClusterRole
-	Expect(yaml.UnmarshalStrict(text, &role)).To(Succeed())
-	create(ctx, &role, &rbacv1.ClusterRoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: "manager"},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
-		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: manager}},
-	})
+	subjects := []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: manager}}
+	for document := range strings.SplitSeq(string(text), "---\n") {
+		switch {
+		case strings.Contains(document, "kind: ClusterRole\n"):
+			var role rbacv1.ClusterRole
+			Expect(yaml.UnmarshalStrict([]byte(document), &role)).To(Succeed())
+			create(ctx, &role, &rbacv1.ClusterRoleBinding{
+				ObjectMeta: metav1.ObjectMeta{Name: "manager"}, Subjects: subjects,
+				RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
+			})
+		case strings.Contains(document, "kind: Role\n"):
+			var role rbacv1.Role
+			Expect(yaml.UnmarshalStrict([]byte(document), &role)).To(Succeed())
+			role.Namespace = operatorNamespace
+			create(ctx, &role, &rbacv1.RoleBinding{
+				ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: "manager"}, Subjects: subjects,
+				RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name},
+			})
+		}
+	}
 }
 
 // startManager runs the reconcilers until the function that it returns is called.
@@ -131,14 +158,15 @@ func startManager() func() {
 		}},
 	})
 	Expect(err).NotTo(HaveOccurred())
-	var registrations []backends.Registration
+	registrations := []backends.Registration{accounts()}
 	for name, p := range providers {
 		registrations = append(registrations, p.Registration(name))
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	Expect(controller.Setup(ctx, mgr, controller.Options{
 		Registry: backends.NewRegistry(registrations...), Installation: installation, Namespace: operatorNamespace,
-		Workers: 16, Period: period, DeletionDeadline: 10 * time.Second,
+		Workers: 16, Period: period, DeletionDeadline: 10 * time.Second, OrphanGrace: orphanGrace,
+		LossDelay: 300 * time.Millisecond, RecreateDelay: 50 * time.Millisecond,
 	})).To(Succeed())
 	done := make(chan error, 1)
 	go func() { done <- mgr.Start(ctx) }()
@@ -146,6 +174,25 @@ func startManager() func() {
 		cancel()
 		Eventually(done).Should(Receive(Succeed()))
 	}
+}
+
+// accounts is a backend whose key says which account it is of: the part before the slash. With an endpoint, that says it.
+func accounts() backends.Registration {
+	r := providers["account-a"].Registration("accounts")
+	r.Setup.Keys = []backends.CredentialKey{{Name: "token", Description: "the account and its key"}}
+	r.HasEndpoint, r.HasSandboxParameters = true, true
+	r.New = func(ctx context.Context, config backends.Config) (backends.Backend, error) {
+		account, _, _ := strings.Cut(string(config.Credentials["token"]), "/")
+		if _, host, ok := strings.Cut(config.Endpoint, "://"); ok {
+			account = host
+		}
+		p, ok := providers[account]
+		if !ok {
+			return nil, backends.Errorf(backends.Invalid, "accounts", "configure", "there is no account %q", account)
+		}
+		return p.Registration("accounts").New(ctx, backends.Config{Parameters: config.Parameters})
+	}
+	return r
 }
 
 var spaces atomic.Int32

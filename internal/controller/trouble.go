@@ -6,6 +6,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"time"
@@ -43,14 +44,26 @@ type trouble struct {
 	final bool
 }
 
+// specError is what the user must change in the spec: nothing is tried until then.
+type specError struct{ reason, message string }
+
+func (e *specError) Error() string { return e.message }
+
+func specErrorf(reason, format string, args ...any) *specError {
+	return &specError{reason: reason, message: fmt.Sprintf(format, args...)}
+}
+
 // troubleOf makes an error into a trouble; ok is false for errors of the API server and of this program, which stand in no
 // condition.
 func troubleOf(err error) (t trouble, ok bool) {
 	var reference *referenceError
 	var path *fs.PathError
+	var spec *specError
 	switch setup, isSetup := provider.IsSetup(err); {
 	case isSetup:
 		return trouble{reason: setup.Reason, message: setup.Message}, true
+	case errors.As(err, &spec):
+		return trouble{reason: spec.reason, message: spec.message, final: true}, true
 	case errors.As(err, &reference):
 		return trouble{reason: v1alpha1.ReasonReferenceNotFound, message: err.Error()}, true
 	case errors.As(err, &path):
@@ -137,6 +150,11 @@ func jittered(d time.Duration) time.Duration {
 func (p *sandboxPass) blocked(ctx context.Context, err error) (ctrl.Result, error) {
 	if errors.Is(err, provider.ErrBusy) {
 		return retryLater(err)
+	}
+	var noPlace *placeError
+	if errors.As(err, &noPlace) {
+		p.setProgress(v1alpha1.ConditionReconciling, v1alpha1.ReasonLimitReached, noPlace.Error())
+		return ctrl.Result{RequeueAfter: jittered(placePoll)}, p.record(ctx)
 	}
 	t, ok := troubleOf(err)
 	if !ok {

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/source"
@@ -34,6 +35,11 @@ func (w *wakes) suspect(sandbox *v1alpha1.Sandbox) {
 	w.mutex.Lock()
 	w.suspects[sandbox.UID] = struct{}{}
 	w.mutex.Unlock()
+	w.wake(sandbox)
+}
+
+// wake has the Sandbox looked at again.
+func (w *wakes) wake(sandbox client.Object) {
 	select {
 	case w.events <- event.GenericEvent{Object: sandbox}:
 	default:

@@ -49,7 +49,7 @@ type settings struct {
 	backends                     string
 	workers                      int
 	period, deletionDeadline     time.Duration
-	compactAfter                 time.Duration
+	orphanGrace, compactAfter    time.Duration
 	printVersion                 bool
 	version                      string
 	changes                      []func(*ctrl.Options)
@@ -106,6 +106,8 @@ func flags(registry *backends.Registry) *settings {
 		"How often each provider is called to see that it works and what became of its sandboxes.")
 	f.DurationVar(&s.deletionDeadline, "deletion-deadline", controller.DefaultDeletionDeadline,
 		"How long a sandbox that can't be destroyed at its provider keeps its object.")
+	f.DurationVar(&s.orphanGrace, "orphan-grace", controller.DefaultOrphanGrace,
+		"How old a sandbox that no Sandbox object has any more must be before it is taken for an orphan.")
 	f.DurationVar(&s.compactAfter, "compact-after", controller.DefaultCompactAfter,
 		"How long after its end a SandboxExec keeps its output in status; outcome, exit code, counts and digests stay. "+
 			"Negative = for ever.")
@@ -153,7 +155,7 @@ func run(ctx context.Context, s *settings, registry *backends.Registry) error {
 	}
 	err = controller.Setup(ctx, mgr, controller.Options{
 		Registry: registry, Installation: s.installation, Namespace: s.namespace,
-		Workers: s.workers, Period: s.period, DeletionDeadline: s.deletionDeadline,
+		Workers: s.workers, Period: s.period, DeletionDeadline: s.deletionDeadline, OrphanGrace: s.orphanGrace,
 		CompactAfter: s.compactAfter,
 	})
 	if err != nil {

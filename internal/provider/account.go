@@ -31,24 +31,31 @@ const (
 	leastPause = time.Second
 )
 
-// account is what all providers with the same credentials share: one bulkhead, so that a slow account holds no more than
-// its share of the workers; one breaker, so that an outage costs one probe at a time; and the pause that it asked for.
+// account is what all providers with the same backend, endpoint and credentials share: one bulkhead, so that a slow account
+// holds no more than its share of the workers; one breaker, so that an outage costs one probe at a time; the rates that
+// administrators set; and the pause that the provider asked for.
 type account struct {
+	key      string
 	bulkhead bulkhead.Bulkhead[any]
 	breaker  circuitbreaker.CircuitBreaker[any]
+	limiter  *limiter
+	// most is how many calls may be under way, 0 = as many as the bulkhead has; under is how many are.
+	most, under atomic.Int64
 	// pausedUntil is a Unix time in nanoseconds.
 	pausedUntil atomic.Int64
 }
 
-func newAccount(registration backends.Registration) *account {
+func newAccount(key string, registration backends.Registration) *account {
 	concurrency := registration.Concurrency
 	if concurrency == 0 {
 		concurrency = defaultConcurrency
 	}
 	return &account{
+		key:      key,
 		bulkhead: bulkhead.New[any](concurrency),
 		breaker: circuitbreaker.NewBuilder[any]().
 			WithFailureThreshold(breakerFailures).WithDelay(breakerDelay).WithSuccessThreshold(1).Build(),
+		limiter: newLimiter(),
 	}
 }
 
@@ -59,21 +66,45 @@ func (a *account) enter(backend, operation string, now time.Time) error {
 		err.RetryAfter = pause
 		return err
 	}
-	if !a.bulkhead.TryAcquirePermit() {
+	if !a.takePlace() {
 		return ErrBusy
 	}
+	if delay := a.limiter.take(operation, now); delay > 0 {
+		a.freePlace()
+		err := backends.Errorf(backends.RateLimited, backend, operation, "the provider's limits allow no further call now")
+		err.RetryAfter = delay
+		return err
+	}
 	if !a.breaker.TryAcquirePermit() {
-		a.bulkhead.ReleasePermit()
+		a.freePlace()
 		err := backends.Errorf(backends.Unavailable, backend, operation, "the provider did not answer several calls in a row")
-		err.RetryAfter = a.breaker.RemainingDelay()
+		err.RetryAfter = max(a.breaker.RemainingDelay(), leastPause)
 		return err
 	}
 	return nil
 }
 
+// takePlace takes one of the calls that may be under way at once.
+func (a *account) takePlace() bool {
+	if most := a.most.Load(); a.under.Add(1) > most && most > 0 {
+		a.under.Add(-1)
+		return false
+	}
+	if !a.bulkhead.TryAcquirePermit() {
+		a.under.Add(-1)
+		return false
+	}
+	return true
+}
+
+func (a *account) freePlace() {
+	a.under.Add(-1)
+	a.bulkhead.ReleasePermit()
+}
+
 // leave ends a call and learns from its error.
 func (a *account) leave(err error, now time.Time) {
-	defer a.bulkhead.ReleasePermit()
+	defer a.freePlace()
 	switch code := backends.CodeOf(err); code {
 	case backends.Unavailable, backends.Ambiguous:
 		a.breaker.RecordFailure()
@@ -119,7 +150,7 @@ func (r *reservation) release() {
 
 // release ends a call of which nothing is learnt.
 func (a *account) release() {
-	a.bulkhead.ReleasePermit()
+	a.freePlace()
 	if a.breaker.IsHalfOpen() {
 		// The permit to probe went with the place: the next probe waits as long as after one that failed.
 		a.breaker.Open()

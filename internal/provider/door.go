@@ -21,12 +21,20 @@ import (
 // counted, and with errors that hold no credentials. Errors are *backends.Error, ErrBusy, or, for files, fs errors.
 type Door struct {
 	identity     v1alpha1.ProviderIdentity
+	namespace    string
 	registration backends.Registration
 	backend      backends.Backend
 	account      *account
 	fingerprint  string
 	generation   int64
 	secrets      []string
+	// standing says whether the account is known to have the remotes that it should.
+	standing *standing
+	// credentials and endpoint are what the door was built with; copied says that the operator's copy of them is up to date.
+	credentials map[string][]byte
+	endpoint    string
+	copied      atomic.Bool
+	lease       time.Duration
 	// refused is set when the provider refused the credentials, or their Secret is gone: the door is built again when it is
 	// next opened.
 	refused atomic.Bool
@@ -42,6 +50,15 @@ func (d *Door) Registration() backends.Registration { return d.registration }
 func (d *Door) Version() string {
 	return fmt.Sprintf("%s %d %s", d.identity.UID, d.generation, d.fingerprint)
 }
+
+// Account identifies what the door leads to: doors with the same one share limits, and see the same remotes.
+func (d *Door) Account() string { return d.account.key }
+
+// Lease is how long a remote shall live without being renewed; 0 = the provider ends none by itself.
+func (d *Door) Lease() time.Duration { return d.lease }
+
+// Hurry has creations of the account wait until the function that it returns is called.
+func (d *Door) Hurry() (done func()) { return d.account.limiter.hurry() }
 
 // HasUniqueNames says that FindByName works, so that a second Create of the same name can't make a second remote.
 func (d *Door) HasUniqueNames() bool {
@@ -114,14 +131,84 @@ func (d *Door) findByMark(ctx context.Context, mark backends.Mark) ([]backends.R
 			found = append(found, remote)
 		}
 	}
+	if len(found) == 0 {
+		return nil, d.believe("find", nil)
+	}
 	return found, nil
 }
 
+// GetDestroyed is Get of a remote whose destruction this account has just accepted, so that NotFound is believed in any case.
+func (d *Door) GetDestroyed(ctx context.Context, id string) (backends.Remote, error) {
+	return d.Get(context.WithValue(ctx, knownKey{}, true), id)
+}
+
+type knownKey struct{}
+
 // Destroy is that of the backend.
 func (d *Door) Destroy(ctx context.Context, id string) error {
-	_, err := call(ctx, d, "destroy", destroyTimeout, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, d.backend.Destroy(ctx, id)
+	return effect(ctx, d, "destroy", destroyTimeout, func(ctx context.Context) error { return d.backend.Destroy(ctx, id) })
+}
+
+// SetLifetime is that of the backend.
+func (d *Door) SetLifetime(ctx context.Context, id string, lifetime time.Duration) error {
+	setter, ok := d.backend.(backends.LifetimeSetter)
+	if !ok {
+		return d.unsupported("set lifetime")
+	}
+	return effect(ctx, d, "set lifetime", callTimeout, func(ctx context.Context) error { return setter.SetLifetime(ctx, id, lifetime) })
+}
+
+// Pause is that of the backend.
+func (d *Door) Pause(ctx context.Context, id string) error {
+	pauser, ok := d.backend.(backends.Pauser)
+	if !ok {
+		return d.unsupported("pause")
+	}
+	return effect(ctx, d, "pause", pauseTimeout, func(ctx context.Context) error { return pauser.Pause(ctx, id) })
+}
+
+// Resume is that of the backend.
+func (d *Door) Resume(ctx context.Context, id string) error {
+	pauser, ok := d.backend.(backends.Pauser)
+	if !ok {
+		return d.unsupported("resume")
+	}
+	return effect(ctx, d, "resume", pauseTimeout, func(ctx context.Context) error { return pauser.Resume(ctx, id) })
+}
+
+// Endpoint is that of the backend.
+func (d *Door) Endpoint(ctx context.Context, id string, port backends.Port) (backends.Endpoint, error) {
+	endpointer, ok := d.backend.(backends.Endpointer)
+	if !ok {
+		return backends.Endpoint{}, d.unsupported("endpoint")
+	}
+	return call(ctx, d, "endpoint", callTimeout, func(ctx context.Context) (backends.Endpoint, error) {
+		return endpointer.Endpoint(ctx, id, port)
 	})
+}
+
+// SetLabels is that of the backend.
+func (d *Door) SetLabels(ctx context.Context, id string, labels map[string]string) error {
+	labeler, ok := d.backend.(backends.Labeler)
+	if !ok {
+		return d.unsupported("set labels")
+	}
+	return effect(ctx, d, "set labels", callTimeout, func(ctx context.Context) error { return labeler.SetLabels(ctx, id, labels) })
+}
+
+// Can says whether the backend has a capability.
+func (d *Door) Can(capability backends.Capability) bool {
+	return slices.Contains(d.registration.Capabilities, capability)
+}
+
+func (d *Door) unsupported(operation string) error {
+	return backends.Errorf(backends.Unsupported, d.registration.Name, operation, "this backend can't do that; see %s",
+		d.registration.Setup.Docs)
+}
+
+// effect is a call that returns nothing.
+func effect(ctx context.Context, d *Door, operation string, timeout time.Duration, do func(context.Context) error) error {
+	_, err := call(ctx, d, operation, timeout, func(ctx context.Context) (struct{}, error) { return struct{}{}, do(ctx) })
 	return err
 }
 
@@ -142,6 +229,9 @@ func call[T any](ctx context.Context, d *Door, operation string, timeout time.Du
 	observe(d.identity.Backend, operation, err, time.Since(began))
 	if errors.Is(err, backends.Unauthorized) {
 		d.refused.Store(true)
+	}
+	if errors.Is(err, backends.NotFound) && ctx.Value(knownKey{}) == nil {
+		err = d.believe(operation, err)
 	}
 	return result, err
 }

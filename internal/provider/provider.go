@@ -5,8 +5,9 @@
 // only door to it: every call to a backend passes a [Door], which gives it a deadline, its share of the account's calls,
 // metrics, and errors without secrets.
 //
-// provider.go finds provider objects, credentials.go reads Secrets, open.go builds and keeps doors, door.go and
-// account.go are what calls pass, metrics.go what is counted. What a user must mend is a [SetupError].
+// provider.go finds provider objects, credentials.go reads Secrets, copy.go keeps the operator's copy of them, open.go builds
+// and keeps doors, door.go, account.go and limiter.go are what calls pass, standing.go says when NotFound is believed, and
+// metrics.go what is counted. What a user must mend is a [SetupError].
 package provider
 
 import (
@@ -105,6 +106,10 @@ func (f Finder) ByIdentity(ctx context.Context, namespace string, id v1alpha1.Pr
 }
 
 func (f Finder) choose(ctx context.Context, sandbox *v1alpha1.Sandbox) (Provider, error) {
+	if had := sandbox.Status.Provider; had != nil {
+		// A remote that was lost is made again where it was, whatever the default is by now.
+		return f.ByIdentity(ctx, sandbox.Namespace, *had)
+	}
 	if ref := sandbox.Spec.ProviderRef; ref != nil {
 		return f.get(ctx, sandbox.Namespace, ref.Kind, ref.Name)
 	}

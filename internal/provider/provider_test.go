@@ -77,6 +77,7 @@ func (f *fixture) open(t *testing.T) *provider.Door {
 	if err != nil {
 		t.Fatal(err)
 	}
+	door.Verify()
 	return door
 }
 

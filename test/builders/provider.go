@@ -48,6 +48,42 @@ func (b *ProviderBuilder) Parameters(json string) *ProviderBuilder {
 	return b
 }
 
+// Orphans sets what becomes of orphans.
+func (b *ProviderBuilder) Orphans(policy v1alpha1.OrphanPolicy) *ProviderBuilder {
+	b.provider.Spec.OrphanPolicy = policy
+	return b
+}
+
+// Lease sets how long a remote outlives the operator; 0 = for ever.
+func (b *ProviderBuilder) Lease(seconds int32) *ProviderBuilder {
+	b.provider.Spec.LeaseSeconds = &seconds
+	return b
+}
+
+// AllowAdoption lets Sandboxes adopt remotes.
+func (b *ProviderBuilder) AllowAdoption() *ProviderBuilder {
+	b.provider.Spec.Adoption = v1alpha1.AdoptionAllowed
+	return b
+}
+
+// Endpoint sets the URL of the provider's API.
+func (b *ProviderBuilder) Endpoint(url string) *ProviderBuilder {
+	b.provider.Spec.Endpoint = url
+	return b
+}
+
+// Limits sets what the operator may ask of the provider.
+func (b *ProviderBuilder) Limits(limits v1alpha1.ProviderLimits) *ProviderBuilder {
+	b.provider.Spec.Limits = &limits
+	return b
+}
+
+// Defaults sets what holds for sandboxes that say nothing.
+func (b *ProviderBuilder) Defaults(defaults v1alpha1.SandboxDefaults) *ProviderBuilder {
+	b.provider.Spec.Defaults = &defaults
+	return b
+}
+
 func credentials(secret string) *v1alpha1.ProviderCredentials {
 	return &v1alpha1.ProviderCredentials{SecretRef: v1alpha1.LocalReference{Name: secret}}
 }

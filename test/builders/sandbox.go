@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 )
@@ -129,6 +130,54 @@ func (b *SandboxBuilder) Serial() *SandboxBuilder {
 // Retain leaves the remote at the provider when the object goes.
 func (b *SandboxBuilder) Retain() *SandboxBuilder {
 	b.sandbox.Spec.DeletionPolicy = v1alpha1.DeletionPolicyRetain
+	return b
+}
+
+// Lifetime sets when the remote ends.
+func (b *SandboxBuilder) Lifetime(lifetime v1alpha1.SandboxLifetime) *SandboxBuilder {
+	b.sandbox.Spec.Lifetime = &lifetime
+	return b
+}
+
+// Paused asks for a paused remote.
+func (b *SandboxBuilder) Paused() *SandboxBuilder {
+	b.sandbox.Spec.DesiredState = v1alpha1.DesiredPaused
+	return b
+}
+
+// Adopt names the remote that is adopted.
+func (b *SandboxBuilder) Adopt(id string) *SandboxBuilder {
+	b.sandbox.Spec.SandboxID = id
+	return b
+}
+
+// Port adds a port.
+func (b *SandboxBuilder) Port(name string, number int32, protocol v1alpha1.PortProtocol) *SandboxBuilder {
+	b.sandbox.Spec.Ports = append(b.sandbox.Spec.Ports, v1alpha1.SandboxPort{Name: name, Port: number, Protocol: protocol})
+	return b
+}
+
+// Network sets what the sandbox may reach.
+func (b *SandboxBuilder) Network(network v1alpha1.SandboxNetwork) *SandboxBuilder {
+	b.sandbox.Spec.Network = &network
+	return b
+}
+
+// RemoteLabel adds a label of the remote.
+func (b *SandboxBuilder) RemoteLabel(key, value string) *SandboxBuilder {
+	b.sandbox.Spec.RemoteLabels = with(b.sandbox.Spec.RemoteLabels, key, value)
+	return b
+}
+
+// Parameters sets the backend's options, as JSON.
+func (b *SandboxBuilder) Parameters(json string) *SandboxBuilder {
+	b.sandbox.Spec.Parameters = &runtime.RawExtension{Raw: []byte(json)}
+	return b
+}
+
+// With changes the spec in any other way.
+func (b *SandboxBuilder) With(change func(spec *v1alpha1.SandboxSpec)) *SandboxBuilder {
+	change(&b.sandbox.Spec)
 	return b
 }
 

@@ -145,6 +145,21 @@ func TestEveryReasonIsExplained(t *testing.T) {
 	}
 }
 
+func TestEveryStateOfOutputIsExplained(t *testing.T) {
+	all := pages(t)
+	for prefix, page := range map[string]string{"Retention": "docs/running-commands.md", "Output": "docs/files.md"} {
+		states := constants(t, "sandboxexec_types.go", prefix)
+		if len(states) < 7 {
+			t.Errorf("only %d constants %s are found", len(states), prefix)
+		}
+		for name, value := range states {
+			if !strings.Contains(all[page], "`"+value+"`") {
+				t.Errorf("%s does not explain %s (%s)", page, value, name)
+			}
+		}
+	}
+}
+
 // constants returns the string constants of a file of the API whose names begin with the prefix.
 func constants(t *testing.T, file, prefix string) map[string]string {
 	t.Helper()

@@ -1,0 +1,156 @@
+// Copyright The sandbox-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package provider
+
+import (
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
+)
+
+const (
+	// operationCreate is counted by createsPerMinute, too.
+	operationCreate = "create"
+	// minute is the window of createsPerMinute.
+	minute = time.Minute
+	// mostSpread bounds how far calls that come too soon are spread.
+	mostSpread = 30 * time.Second
+)
+
+// limiter keeps the rates that administrators set for an account. It never waits: who comes too soon is told when to come
+// again, and those who wait are spread over the time that all of them need, so that they don't come back together.
+type limiter struct {
+	mutex sync.Mutex
+	// calls is nil where requestsPerSecond is not set.
+	calls *rate.Limiter
+	// creates are the times of the latest creations, as many as createsPerMinute; next is the place of the oldest.
+	creates []time.Time
+	next    int
+	// urgent is how many callers want to go before creations.
+	urgent int
+	// waiting is about how many callers were sent away and will come again; sentAt is when the last of them was.
+	waiting int
+	sentAt  time.Time
+}
+
+func newLimiter() *limiter { return &limiter{} }
+
+// configure sets the limits; zero values are no limit. What was counted before goes on counting.
+func (l *limiter) configure(limits v1alpha1.ProviderLimits) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	l.configureCalls(limits)
+	l.configureCreates(int(limits.CreatesPerMinute))
+}
+
+func (l *limiter) configureCalls(limits v1alpha1.ProviderLimits) {
+	if limits.RequestsPerSecond == 0 {
+		l.calls = nil
+		return
+	}
+	burst := int(limits.Burst)
+	if burst == 0 {
+		burst = int(limits.RequestsPerSecond)
+	}
+	if l.calls == nil {
+		l.calls = rate.NewLimiter(rate.Limit(limits.RequestsPerSecond), burst)
+		return
+	}
+	l.calls.SetLimit(rate.Limit(limits.RequestsPerSecond))
+	l.calls.SetBurst(burst)
+}
+
+func (l *limiter) configureCreates(perMinute int) {
+	if perMinute == len(l.creates) {
+		return
+	}
+	// The latest creations, the oldest first, as many as fit.
+	latest := append(append([]time.Time{}, l.creates[l.next:]...), l.creates[:l.next]...)
+	latest = latest[max(len(latest)-perMinute, 0):]
+	l.creates = append(make([]time.Time, perMinute-len(latest)), latest...)
+	l.next = 0
+}
+
+// take counts a call, or says how long to wait before asking again.
+func (l *limiter) take(operation string, now time.Time) time.Duration {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	if operation == operationCreate {
+		if delay, apart := l.createDelay(now); delay > 0 {
+			return l.sentAway(now, delay, apart)
+		}
+	}
+	if l.calls != nil {
+		if r := l.calls.ReserveN(now, 1); r.DelayFrom(now) > 0 {
+			delay := r.DelayFrom(now)
+			r.CancelAt(now)
+			return l.sentAway(now, delay, time.Duration(float64(time.Second)/float64(l.calls.Limit())))
+		}
+	}
+	if operation == operationCreate && len(l.creates) > 0 {
+		l.creates[l.next] = now
+		l.next = (l.next + 1) % len(l.creates)
+	}
+	l.waiting = max(l.waiting-1, 0)
+	return 0
+}
+
+// createDelay returns how long a creation has to wait, and how far apart those that wait shall come.
+func (l *limiter) createDelay(now time.Time) (delay, apart time.Duration) {
+	if l.urgent > 0 {
+		return 100 * time.Millisecond, 10 * time.Millisecond
+	}
+	if len(l.creates) == 0 {
+		return 0, 0
+	}
+	return l.creates[l.next].Add(minute).Sub(now), minute / time.Duration(len(l.creates))
+}
+
+// sentAway spreads those who wait over the time that all of them need.
+func (l *limiter) sentAway(now time.Time, delay, apart time.Duration) time.Duration {
+	if now.Sub(l.sentAt) > 2*mostSpread {
+		// Whoever waited then has come again, or never will.
+		l.waiting = 0
+	}
+	l.waiting, l.sentAt = l.waiting+1, now
+	spread := min(time.Duration(l.waiting)*apart, mostSpread)
+	return delay + rand.N(spread+1) //nolint:gosec // a delay is no secret
+}
+
+// hurry has creations wait until the function that it returns is called.
+func (l *limiter) hurry() (done func()) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	l.urgent++
+	return func() {
+		l.mutex.Lock()
+		defer l.mutex.Unlock()
+		l.urgent--
+	}
+}
+
+// strictest returns the lowest of each limit.
+func strictest(all []v1alpha1.ProviderLimits) v1alpha1.ProviderLimits {
+	var s v1alpha1.ProviderLimits
+	for i := range all {
+		l := &all[i]
+		s.RequestsPerSecond = lower(s.RequestsPerSecond, l.RequestsPerSecond)
+		s.Burst = lower(s.Burst, l.Burst)
+		s.CreatesPerMinute = lower(s.CreatesPerMinute, l.CreatesPerMinute)
+		s.MaxConcurrentCalls = lower(s.MaxConcurrentCalls, l.MaxConcurrentCalls)
+	}
+	return s
+}
+
+// lower returns the lower of two limits, of which 0 is none.
+func lower(a, b int32) int32 {
+	if a == 0 || (b != 0 && b < a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,111 @@
+// Copyright The sandbox-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package provider
+
+import (
+	"testing"
+	"time"
+
+	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
+)
+
+var noon = time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
+
+// taken is how many of so many calls are let through, one each step.
+func taken(l *limiter, operation string, from time.Time, calls int, step time.Duration) (n int) {
+	for i := range calls {
+		if l.take(operation, from.Add(time.Duration(i)*step)) == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+func TestALimiterWithoutLimitsLetsAllThrough(t *testing.T) {
+	if n := taken(newLimiter(), operationCreate, noon, 1000, 0); n != 1000 {
+		t.Errorf("it let %d through", n)
+	}
+}
+
+func TestRequestsPerSecondAndBurst(t *testing.T) {
+	l := newLimiter()
+	l.configure(v1alpha1.ProviderLimits{RequestsPerSecond: 10, Burst: 3})
+	if n := taken(l, "get", noon, 20, 0); n != 3 {
+		t.Errorf("at once it let %d through", n)
+	}
+	if n := taken(l, "get", noon.Add(time.Minute), 1000, 10*time.Millisecond); n < 100 || n > 103 {
+		t.Errorf("in ten seconds it let %d through", n)
+	}
+}
+
+func TestCreatesWithinAnyMinute(t *testing.T) {
+	l := newLimiter()
+	l.configure(v1alpha1.ProviderLimits{CreatesPerMinute: 5})
+	if n := taken(l, operationCreate, noon, 20, time.Second); n != 5 {
+		t.Errorf("in 20 seconds it let %d through", n)
+	}
+	if n := taken(l, "get", noon, 100, 0); n != 100 {
+		t.Errorf("it held back calls that create nothing: %d", n)
+	}
+	if n := taken(l, operationCreate, noon.Add(59*time.Second), 1, 0); n != 0 {
+		t.Error("a minute was not over")
+	}
+	if n := taken(l, operationCreate, noon.Add(time.Minute), 10, 0); n != 1 {
+		t.Errorf("after a minute from the first it let %d through", n)
+	}
+}
+
+func TestChangedLimitsForgetNothing(t *testing.T) {
+	l := newLimiter()
+	l.configure(v1alpha1.ProviderLimits{CreatesPerMinute: 5})
+	taken(l, operationCreate, noon, 5, 0)
+	l.configure(v1alpha1.ProviderLimits{CreatesPerMinute: 7})
+	if n := taken(l, operationCreate, noon.Add(time.Second), 10, 0); n != 2 {
+		t.Errorf("raised by two, it let %d through", n)
+	}
+	l.configure(v1alpha1.ProviderLimits{CreatesPerMinute: 1})
+	if n := taken(l, operationCreate, noon.Add(2*time.Second), 10, 0); n != 0 {
+		t.Errorf("lowered, it let %d through", n)
+	}
+}
+
+func TestRenewalsGoBeforeCreations(t *testing.T) {
+	l := newLimiter()
+	done := l.hurry()
+	if l.take(operationCreate, noon) == 0 || l.take("set lifetime", noon) != 0 {
+		t.Error("a creation went before a renewal")
+	}
+	done()
+	if l.take(operationCreate, noon) != 0 {
+		t.Error("creations wait for ever")
+	}
+}
+
+func TestThoseWhoWaitAreSpreadOverTheTimeThatAllNeed(t *testing.T) {
+	l := newLimiter()
+	l.configure(v1alpha1.ProviderLimits{CreatesPerMinute: 60})
+	taken(l, operationCreate, noon, 60, 0)
+	var soon int
+	for range 1000 {
+		delay := l.take(operationCreate, noon)
+		if delay <= 0 || delay > minute+mostSpread {
+			t.Fatalf("one was told to come again in %s", delay)
+		}
+		if delay < minute+time.Second {
+			soon++
+		}
+	}
+	if soon > 200 {
+		t.Errorf("%d of 1000 come back within a second of each other", soon)
+	}
+}
+
+func TestTheStrictestLimitHolds(t *testing.T) {
+	got := strictest([]v1alpha1.ProviderLimits{
+		{RequestsPerSecond: 10, MaxConcurrentCalls: 5}, {RequestsPerSecond: 3}, {CreatesPerMinute: 7},
+	})
+	if got.RequestsPerSecond != 3 || got.MaxConcurrentCalls != 5 || got.CreatesPerMinute != 7 || got.Burst != 0 {
+		t.Errorf("got %+v", got)
+	}
+}
