@@ -54,13 +54,15 @@ var (
 	scheme = runtime.NewScheme()
 	// providers by backend name: "named" has unique names, "listed" only marks, "secured" wants the token "right".
 	providers = map[string]*memory.Provider{
-		"named":   memory.NewProvider(memory.Options{UniqueNames: true}),
-		"listed":  memory.NewProvider(memory.Options{CreateDeadline: 2 * time.Second, VisibilityDelay: 500 * time.Millisecond}),
+		"named":  memory.NewProvider(memory.Options{UniqueNames: true}),
+		"listed": memory.NewProvider(memory.Options{CreateDeadline: 2 * time.Second, VisibilityDelay: 500 * time.Millisecond}),
+		"slow": memory.NewProvider(memory.Options{
+			UniqueNames: true, CreateDeadline: 2 * time.Second, VisibilityDelay: 500 * time.Millisecond,
+		}),
 		"secured": memory.NewProvider(memory.Options{UniqueNames: true, Token: "right-token"}),
 		"imageless": memory.NewProvider(memory.Options{
 			UniqueNames: true, Capabilities: []backends.Capability{backends.CapabilityTemplate},
 		}),
-		"shellless": memory.NewProvider(memory.Options{UniqueNames: true, RunCommandFunc: runShellless}),
 		// "swept" has unique names, and is for specs about what is nobody's; "mortal" ends remotes between 2 s and an hour.
 		"swept":  memory.NewProvider(memory.Options{UniqueNames: true}),
 		"mortal": memory.NewProvider(memory.Options{UniqueNames: true, LeastLifetime: 2 * time.Second, MostLifetime: time.Hour}),
@@ -69,6 +71,7 @@ var (
 		// Two accounts of the backend "accounts".
 		"account-a": memory.NewProvider(memory.Options{UniqueNames: true}),
 		"account-b": memory.NewProvider(memory.Options{UniqueNames: true}),
+		"shellless": memory.NewProvider(memory.Options{UniqueNames: true, RunCommandFunc: runShellless}),
 	}
 	stopManager func()
 )

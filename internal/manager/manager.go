@@ -155,8 +155,8 @@ func run(ctx context.Context, s *settings, registry *backends.Registry) error {
 	}
 	err = controller.Setup(ctx, mgr, controller.Options{
 		Registry: registry, Installation: s.installation, Namespace: s.namespace,
-		Workers: s.workers, Period: s.period, DeletionDeadline: s.deletionDeadline,
-		OrphanGrace: s.orphanGrace, CompactAfter: s.compactAfter,
+		Workers: s.workers, Period: s.period, DeletionDeadline: s.deletionDeadline, OrphanGrace: s.orphanGrace,
+		CompactAfter: s.compactAfter,
 	})
 	if err != nil {
 		return err
