@@ -100,6 +100,10 @@ else
 	@hack/with-binaries hack/test $(TESTFLAGS) $(PKG)
 endif
 
+.PHONY: bench-memory
+bench-memory: ## Measure the memory that 10,000 finished runs cost the manager (some minutes).
+	@RACE=0 TIMEOUT=30m FINISHED_RUNS=10000 hack/with-binaries hack/test -v $(MEASURING) -ginkgo.focus='10,000 finished runs'
+
 .PHONY: test-unit
 test-unit: ## Run the tests that need neither API server nor sandbox.
 	@hack/test -short $(TESTFLAGS) $(PKG)

@@ -19,13 +19,13 @@ import (
 // +kubebuilder:validation:XValidation:rule="has(self.envFrom) == has(oldSelf.envFrom) && (!has(self.envFrom) || self.envFrom == oldSelf.envFrom)",message="envFrom is immutable: set what changes in the SandboxExec, or create another Sandbox"
 // +kubebuilder:validation:XValidation:rule="has(self.files) == has(oldSelf.files) && (!has(self.files) || self.files == oldSelf.files)",message="files are immutable: they are written once, before the Sandbox is Ready; create another Sandbox to write others"
 // +kubebuilder:validation:XValidation:rule="has(self.workingDir) == has(oldSelf.workingDir) && (!has(self.workingDir) || self.workingDir == oldSelf.workingDir)",message="workingDir is immutable: set it in the SandboxExec, or create another Sandbox"
-// +kubebuilder:validation:XValidation:rule="has(self.execConcurrency) == has(oldSelf.execConcurrency) && (!has(self.execConcurrency) || self.execConcurrency == oldSelf.execConcurrency)",message="execConcurrency is immutable: delete this Sandbox and create another with the concurrency that you want"
 // +kubebuilder:validation:XValidation:rule="has(self.network) == has(oldSelf.network) && (!has(self.network) || self.network == oldSelf.network)",message="network is immutable: delete this Sandbox and create another with the network that you want"
 // +kubebuilder:validation:XValidation:rule="has(self.user) == has(oldSelf.user) && (!has(self.user) || self.user == oldSelf.user)",message="user is immutable: delete this Sandbox and create another with the user that you want"
 // +kubebuilder:validation:XValidation:rule="has(self.sandboxID) == has(oldSelf.sandboxID) && (!has(self.sandboxID) || self.sandboxID == oldSelf.sandboxID)",message="sandboxID is immutable: create another Sandbox to adopt another remote"
 // +kubebuilder:validation:XValidation:rule="has(self.parameters) == has(oldSelf.parameters)",message="parameters are immutable: delete this Sandbox and create another with the parameters that you want"
 // +kubebuilder:validation:XValidation:rule="!has(self.sandboxID) || (!has(self.source) && !has(self.resources) && !has(self.network) && !has(self.user) && !has(self.parameters))",message="a Sandbox with sandboxID adopts what exists as it is: remove source, resources, network, user and parameters"
 // +kubebuilder:validation:XValidation:rule="!has(self.sandboxID) || !has(self.lifetime) || !has(self.lifetime.onLoss) || self.lifetime.onLoss == 'Fail'",message="an adopted sandbox can't be made again: set lifetime.onLoss to Fail, or remove sandboxID"
+// +kubebuilder:validation:XValidation:rule="has(self.execConcurrency) == has(oldSelf.execConcurrency) && (!has(self.execConcurrency) || self.execConcurrency == oldSelf.execConcurrency)",message="execConcurrency is immutable: delete this Sandbox and create another with the concurrency that you want"
 type SandboxSpec struct {
 	// providerRef names the provider. Without it, the default provider is used: one with the annotation
 	// sandboxes.run/is-default-provider: "true", of this namespace before the cluster's.
@@ -74,12 +74,6 @@ type SandboxSpec struct {
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:XValidation:rule="self.matches('^(/[^/]+)+$') && !self.matches('/[.][.]?(/|$)')",message="must be an absolute, clean path such as /workspace: no '.', '..' or empty element, no slash at the end"
 	WorkingDir string `json:"workingDir,omitempty"`
-
-	// execConcurrency says whether SandboxExecs run in this sandbox side by side. Parallel, which holds where nothing is
-	// said, starts each at once; Serial starts one after another, in the order of their creation, those of the same second by
-	// name.
-	// +optional
-	ExecConcurrency ExecConcurrency `json:"execConcurrency,omitempty"`
 
 	// user is the name or number of the user in the sandbox that runs commands which name none. Without it, the source's own.
 	// +optional
@@ -131,6 +125,12 @@ type SandboxSpec struct {
 	// +kubebuilder:validation:Type=object
 	// +kubebuilder:pruning:PreserveUnknownFields
 	Parameters *runtime.RawExtension `json:"parameters,omitempty"`
+
+	// execConcurrency says whether SandboxExecs run in this sandbox side by side. Parallel, which holds where nothing is
+	// said, starts each at once; Serial starts one after another, in the order of their creation, those of the same second by
+	// name.
+	// +optional
+	ExecConcurrency ExecConcurrency `json:"execConcurrency,omitempty"`
 
 	// deletionPolicy says what becomes of the remote when this object is deleted. Delete, which holds where nothing is said,
 	// destroys it; Retain leaves it at the provider, where it goes on costing what it costs.

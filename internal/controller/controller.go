@@ -60,10 +60,10 @@ const (
 	DefaultWorkers          = 128
 	DefaultPeriod           = time.Minute
 	DefaultDeletionDeadline = 15 * time.Minute
-	DefaultCompactAfter     = 7 * 24 * time.Hour
 	DefaultOrphanGrace      = 10 * time.Minute
 	DefaultLossDelay        = 10 * time.Second
 	DefaultRecreateDelay    = 10 * time.Second
+	DefaultCompactAfter     = 7 * 24 * time.Hour
 )
 
 // shared is what all reconcilers have.
@@ -71,9 +71,7 @@ type shared struct {
 	// client reads from the cache, which has seen this process's own writes, and writes.
 	client client.Client
 	// live reads from the API server.
-	live client.Reader
-	// direct writes Secrets, which no cache may hold: the client above would watch what it writes.
-	direct   client.Writer
+	live     client.Reader
 	recorder events.EventRecorder
 	clock    clock.Clock
 	finder   provider.Finder
@@ -89,21 +87,14 @@ type shared struct {
 // (client.CacheOptions.EnableReadYourWritesConsistency).
 func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	options.setDefaults()
-	direct, err := client.New(mgr.GetConfig(), client.Options{
-		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
-	})
-	if err != nil {
-		return fmt.Errorf("making a client without cache: %w", err)
-	}
 	s := &shared{
 		client:   mgr.GetClient(),
 		live:     mgr.GetAPIReader(),
-		direct:   direct,
 		recorder: mgr.GetEventRecorder("sandbox-operator"),
 		clock:    clock.RealClock{},
 		finder:   provider.Finder{Reader: mgr.GetClient()},
 		doors: &provider.Doors{
-			Registry: options.Registry, Secrets: mgr.GetAPIReader(), Writer: direct, Namespace: options.Namespace,
+			Registry: options.Registry, Secrets: mgr.GetAPIReader(), Writer: mgr.GetClient(), Namespace: options.Namespace,
 		},
 		lists:   &inventory.Lists{Clock: clock.RealClock{}, Installation: options.Installation, Period: options.Period},
 		wakes:   newWakes(),

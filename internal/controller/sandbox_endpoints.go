@@ -16,6 +16,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
@@ -101,7 +102,7 @@ func (p *sandboxPass) writeEndpointSecret(ctx context.Context, data map[string][
 	}
 	changed := existing.DeepCopy()
 	changed.Data = data
-	if err := p.direct.Patch(ctx, changed, locked(&existing)); err != nil {
+	if err := p.client.Patch(ctx, changed, locked(&existing), client.DisableReadYourWritesConsistency); err != nil {
 		return fmt.Errorf("writing Secret %q: %w", key.Name, err)
 	}
 	return nil
@@ -112,7 +113,7 @@ func (p *sandboxPass) createEndpointSecret(ctx context.Context, key types.Namesp
 	if err := controllerutil.SetControllerReference(p.sandbox, secret, p.client.Scheme()); err != nil {
 		return fmt.Errorf("owning Secret %q: %w", key.Name, err)
 	}
-	if err := p.direct.Create(ctx, secret); err != nil {
+	if err := p.client.Create(ctx, secret, client.DisableReadYourWritesConsistency); err != nil {
 		return fmt.Errorf("creating Secret %q: %w", key.Name, err)
 	}
 	return nil

@@ -63,7 +63,6 @@ var (
 		"imageless": memory.NewProvider(memory.Options{
 			UniqueNames: true, Capabilities: []backends.Capability{backends.CapabilityTemplate},
 		}),
-		"shellless": memory.NewProvider(memory.Options{UniqueNames: true, RunCommandFunc: runShellless}),
 		// "swept" has unique names, and is for specs about what is nobody's; "mortal" ends remotes between 2 s and an hour.
 		"swept":  memory.NewProvider(memory.Options{UniqueNames: true}),
 		"mortal": memory.NewProvider(memory.Options{UniqueNames: true, LeastLifetime: 2 * time.Second, MostLifetime: time.Hour}),
@@ -72,6 +71,7 @@ var (
 		// Two accounts of the backend "accounts".
 		"account-a": memory.NewProvider(memory.Options{UniqueNames: true}),
 		"account-b": memory.NewProvider(memory.Options{UniqueNames: true}),
+		"shellless": memory.NewProvider(memory.Options{UniqueNames: true, RunCommandFunc: runShellless}),
 	}
 	stopManager func()
 )

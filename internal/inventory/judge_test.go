@@ -92,15 +92,21 @@ func TestWhatIsAnOrphan(t *testing.T) {
 		orphans string
 		surplus string
 	}{
-		"a remote whose Sandbox lives":            {func(w *world) { w.both(1) }, "", ""},
-		"a remote that no Sandbox has":            {func(w *world) { w.remote("o", "gone", nil) }, "o", ""},
-		"one within the grace period":             {func(w *world) { w.remote("o", "gone", func(r *backends.Remote) { r.CreatedAt = noon }) }, "", ""},
-		"one that was retained":                   {func(w *world) { w.remote("o", "gone", func(r *backends.Remote) { r.Mark.DeletionPolicy = "Retain" }) }, "", ""},
-		"one of another installation":             {func(w *world) { w.remote("o", "gone", func(r *backends.Remote) { r.Mark.Installation = "them" }) }, "", ""},
-		"one without a mark":                      {func(w *world) { w.remote("o", "gone", func(r *backends.Remote) { r.Mark = backends.Mark{} }) }, "", ""},
-		"one that a Sandbox wants to adopt":       {func(w *world) { w.remote("o", "gone", nil); w.sandbox("u", "", func(s *inventory.Sandbox) { s.Adopts = "o" }) }, "", ""},
+		"a remote whose Sandbox lives": {func(w *world) { w.both(1) }, "", ""},
+		"a remote that no Sandbox has": {func(w *world) { w.remote("o", "gone", nil) }, "o", ""},
+		"one within the grace period":  {func(w *world) { w.remote("o", "gone", func(r *backends.Remote) { r.CreatedAt = noon }) }, "", ""},
+		"one that was retained":        {func(w *world) { w.remote("o", "gone", func(r *backends.Remote) { r.Mark.DeletionPolicy = "Retain" }) }, "", ""},
+		"one of another installation":  {func(w *world) { w.remote("o", "gone", func(r *backends.Remote) { r.Mark.Installation = "them" }) }, "", ""},
+		"one without a mark":           {func(w *world) { w.remote("o", "gone", func(r *backends.Remote) { r.Mark = backends.Mark{} }) }, "", ""},
+		"one that a Sandbox wants to adopt": {func(w *world) {
+			w.remote("o", "gone", nil)
+			w.sandbox("u", "", func(s *inventory.Sandbox) { s.Adopts = "o" })
+		}, "", ""},
 		"one that another Sandbox's status names": {func(w *world) { w.remote("o", "gone", nil); w.sandbox("u", "o", nil) }, "", ""},
-		"one of a Sandbox that is being deleted":  {func(w *world) { w.remote("o", "u", nil); w.sandbox("u", "o", func(s *inventory.Sandbox) { s.Leaving = true }) }, "", ""},
+		"one of a Sandbox that is being deleted": {func(w *world) {
+			w.remote("o", "u", nil)
+			w.sandbox("u", "o", func(s *inventory.Sandbox) { s.Leaving = true })
+		}, "", ""},
 		"one that is just being bound": {func(w *world) {
 			w.remote("o", "u", nil)
 			w.sandbox("u", "", func(s *inventory.Sandbox) { s.Incarnation, s.JournalOpen = 0, true })

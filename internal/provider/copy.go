@@ -42,14 +42,14 @@ func (d *Doors) SaveCredentials(ctx context.Context, p Provider, door *Door) err
 		return err
 	}
 	if existing == nil {
-		if err := d.Writer.Create(ctx, d.newCopy(p, door)); err != nil {
+		if err := d.Writer.Create(ctx, d.newCopy(p, door), client.DisableReadYourWritesConsistency); err != nil {
 			return fmt.Errorf("copying the credentials to namespace %q: %w", d.Namespace, err)
 		}
 	} else if accountKey(p.Spec.Backend, existing.Annotations[endpointAnnotation], existing.Data) != door.account.key {
 		changed := existing.DeepCopy()
 		changed.Data, changed.Annotations = door.credentials, d.newCopy(p, door).Annotations
 		patch := client.MergeFromWithOptions(existing, client.MergeFromWithOptimisticLock{})
-		if err := d.Writer.Patch(ctx, changed, patch); err != nil {
+		if err := d.Writer.Patch(ctx, changed, patch, client.DisableReadYourWritesConsistency); err != nil {
 			return fmt.Errorf("copying the credentials to namespace %q: %w", d.Namespace, err)
 		}
 	}
@@ -66,7 +66,7 @@ func (d *Doors) RemoveCredentials(ctx context.Context, p Provider) error {
 	if err != nil || existing == nil {
 		return err
 	}
-	if err := d.Writer.Delete(ctx, existing, client.Preconditions{UID: &existing.UID}); client.IgnoreNotFound(err) != nil {
+	if err := d.Writer.Delete(ctx, existing, client.Preconditions{UID: &existing.UID}, client.DisableReadYourWritesConsistency); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("removing the copy of the credentials: %w", err)
 	}
 	return nil

@@ -5,6 +5,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"time"
 
@@ -106,5 +107,8 @@ func attached[T any](
 	result, err := do(ctx)
 	err = d.typed(ctx, operation, err)
 	observe(d.identity.Backend, operation, err, time.Since(began))
+	if errors.Is(err, backends.NotFound) {
+		err = d.believe(operation, err)
+	}
 	return result, err
 }

@@ -48,13 +48,15 @@ var _ = Describe("The API server", func() {
 			"spec.command in body should have at least 1 items"),
 		Entry("a command whose program is empty", "SandboxExec", `{sandboxRef: {name: box}, command: ["", a]}`,
 			"the first element is the program and may not be empty"),
-		Entry("a run without a sandbox", "SandboxExec", "command: [ls]", "set exactly one of sandboxRef (a Sandbox that there is) and sandbox"),
+		Entry("a run without a sandbox", "SandboxExec", "command: [ls]",
+			"set exactly one of sandboxRef (a Sandbox that there is) and sandbox"),
 		Entry("a run of two sandboxes", "SandboxExec", "{sandboxRef: {name: box}, sandbox: {}, command: [ls]}",
 			"set exactly one of sandboxRef (a Sandbox that there is) and sandbox"),
 		Entry("a sandbox of one run that is to be retained", "SandboxExec", "{sandbox: {deletionPolicy: Retain}, command: [ls]}",
 			"create a Sandbox with deletionPolicy Retain and name it in sandboxRef"),
 		Entry("an input path with ..", "SandboxExec",
-			"{sandboxRef: {name: box}, command: [ls], inputs: [{path: /workspace/../etc/passwd, content: x}]}", "must be an absolute, clean path"),
+			"{sandboxRef: {name: box}, command: [ls], inputs: [{path: /workspace/../etc/passwd, content: x}]}",
+			"must be an absolute, clean path"),
 		Entry("two inputs for one path", "SandboxExec",
 			"{sandboxRef: {name: box}, command: [ls], inputs: [{path: /a, content: x}, {path: /a, content: y}]}", "Duplicate value"),
 		Entry("an input without content", "SandboxExec", "{sandboxRef: {name: box}, command: [ls], inputs: [{path: /a}]}",
@@ -67,15 +69,18 @@ var _ = Describe("The API server", func() {
 			"{sandboxRef: {name: box}, command: [ls], outputs: [{path: /a, to: {configMap: {}, secret: {}}}]}",
 			"set exactly one of configMap and secret"),
 		Entry("an output to an object that can't have this name", "SandboxExec",
-			"{sandboxRef: {name: box}, command: [ls], outputs: [{path: /a, to: {configMap: {name: A_b}}}]}", "must be a name of an object"),
+			"{sandboxRef: {name: box}, command: [ls], outputs: [{path: /a, to: {configMap: {name: A_b}}}]}",
+			"must be a name of an object"),
 		Entry("an output to a key that can't be one", "SandboxExec",
-			"{sandboxRef: {name: box}, command: [ls], outputs: [{path: /a, to: {secret: {key: ..}}}]}", "must be a key of a Secret or ConfigMap"),
-		Entry("retries without a limit", "SandboxExec", "{sandboxRef: {name: box}, command: [ls], retry: {on: [Failed]}}",
+			"{sandboxRef: {name: box}, command: [ls], outputs: [{path: /a, to: {secret: {key: ..}}}]}",
+			"must be a key of a Secret or ConfigMap"),
+		Entry("retries without a limit", "SandboxExec", "{sandboxRef: {name: box}, command: [ls], retry: {outcomes: [Failed]}}",
 			"spec.retry.limit: Required value"),
-		Entry("retries after a success", "SandboxExec", "{sandboxRef: {name: box}, command: [ls], retry: {limit: 1, on: [Succeeded]}}",
+		Entry("retries after a success", "SandboxExec",
+			"{sandboxRef: {name: box}, command: [ls], retry: {limit: 1, outcomes: [Succeeded]}}",
 			`supported values: "StartFailed", "SandboxLost", "Failed", "TimedOut", "Unknown"`),
-		Entry("retries without an outcome", "SandboxExec", "{sandboxRef: {name: box}, command: [ls], retry: {limit: 1, on: []}}",
-			"spec.retry.on in body should have at least 1 items"),
+		Entry("retries without an outcome", "SandboxExec", "{sandboxRef: {name: box}, command: [ls], retry: {limit: 1, outcomes: []}}",
+			"spec.retry.outcomes in body should have at least 1 items"),
 		Entry("code without anything to run it", "SandboxExec", "{sandboxRef: {name: box}, code: {source: x}}",
 			"set language (python, javascript, typescript, shell, ruby, perl, go), or interpreter for any other"),
 		Entry("native code with an interpreter", "SandboxExec",
@@ -83,6 +88,9 @@ var _ = Describe("The API server", func() {
 			"set language, and neither interpreter nor arguments"),
 		Entry("rich results of an interpreter", "SandboxExec",
 			"{sandboxRef: {name: box}, code: {language: python, source: x, results: {configMap: {}}}}", "only engine Native has results"),
+		Entry("standard input for the provider's own interpreter", "SandboxExec",
+			"{sandboxRef: {name: box}, code: {language: python, source: x, engine: Native}, stdin: {content: x}}",
+			"engine Native gives the code no standard input: bring it as a file in inputs"),
 		Entry("code in an unknown language", "SandboxExec", "sandboxRef: {name: box}\ncode: {language: cobol, source: x}",
 			`supported values: "python", "javascript", "typescript", "shell", "ruby", "perl", "go"`),
 		Entry("code with two sources", "SandboxExec",
@@ -161,7 +169,7 @@ startDeadlineSeconds: 500
 streams: {stdout: {headBytes: 5}}
 inputs: [{path: /a, content: x}]
 outputs: [{path: /b}]
-retry: {limit: 1, on: [Failed]}
+retry: {limit: 1, outcomes: [Failed]}
 desiredState: Cancelled
 ttlSecondsAfterFinished: 5000`
 

@@ -135,7 +135,8 @@ func (c *cell) set(ctx context.Context) {
 func (c *cell) reach(ctx context.Context) {
 	GinkgoHelper()
 	if c.hold != nil {
-		Eventually(ctx, c.hold.Reached(), testbed.Patience).Should(BeClosed(), func() string { return testbed.StateOf(c.exec) + bed.LogTail() })
+		Eventually(ctx, c.hold.Reached(), testbed.Patience).
+			Should(BeClosed(), func() string { return testbed.StateOf(c.exec) + bed.LogTail() })
 		return
 	}
 	Eventually(func() string { return c.effects(ctx, c.sandbox) }).WithTimeout(testbed.Patience).Should(Equal("x\n"))
@@ -320,7 +321,8 @@ var _ = Describe("The promise of a SandboxExec", func() {
 			made    bool
 			matcher func(room *testbed.Room) apiproxy.Matcher
 		}{
-			{false, child("create")}, {true, child("patch")}, {true, status(`"startTime"`)}, {true, status(`"outcome"`)}, {false, child("delete")},
+			{false, child("create")}, {true, child("patch")}, {true, status(`"startTime"`)}, {true, status(`"outcome"`)},
+			{false, child("delete")},
 		} {
 			for _, hold := range []func(apiproxy.Matcher) *apiproxy.Hold{bed.Proxy.HoldRequest, bed.Proxy.HoldAnswer} {
 				room := bed.NewRoom(ctx)
@@ -362,9 +364,12 @@ var _ = Describe("The promise of a SandboxExec", func() {
 				g.Expect(bed.Client.List(ctx, &list, inNamespace(s.room))).To(Succeed())
 				g.Expect(list.Items).To(BeEmpty())
 			}).WithTimeout(testbed.Patience).Should(Succeed())
-			written := bed.Proxy.Since(s.begin, func(r apiproxy.Request) bool { return apiproxy.IsWrite(r) && r.Namespace == s.room.Namespace })
-			// One was held; and where all that took long, the run said that it waits for its sandbox.
-			Expect(len(written)).To(BeNumerically("<=", 7+1+1), listOf(written)+state)
+			written := bed.Proxy.Since(s.begin, func(r apiproxy.Request) bool {
+				return apiproxy.IsWrite(r) && r.Namespace == s.room.Namespace
+			})
+			// One was held; a sandbox that was not made has another attempt; and on a machine that is busy, the run says that it
+			// waits for its sandbox, and that it was seen running.
+			Expect(len(written)).To(BeNumerically("<=", 7+1+1+1+2), listOf(written)+state)
 		}
 	})
 
@@ -381,7 +386,8 @@ var _ = Describe("The promise of a SandboxExec", func() {
 			runs = append(runs, &attempted{room: room, sandbox: room.Ready(ctx, room.Sandbox(cellSandbox))})
 		}
 		for i, r := range runs {
-			matcher := withText(apiproxy.Writes("sandboxexecs/status", r.room.Namespace, cellName), []string{`"attempts":[`, `"attempt":2`}[i/2])
+			matcher := withText(apiproxy.Writes("sandboxexecs/status", r.room.Namespace, cellName),
+				[]string{`"attempts":[`, `"attempt":2`}[i/2])
 			r.hold = []func(apiproxy.Matcher) *apiproxy.Hold{bed.Proxy.HoldRequest, bed.Proxy.HoldAnswer}[i%2](matcher)
 			DeferCleanup(r.hold.Remove)
 			r.exec = r.room.Exec(cellName, cellSandbox).Retry(4, "Failed").
