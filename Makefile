@@ -100,9 +100,17 @@ else
 	@hack/with-binaries hack/test $(TESTFLAGS) $(PKG)
 endif
 
+.PHONY: bench-memory
+bench-memory: ## Measure the memory that 10,000 finished runs cost the manager (some minutes).
+	@RACE=0 TIMEOUT=30m FINISHED_RUNS=10000 hack/with-binaries hack/test -v $(MEASURING) -ginkgo.focus='10,000 finished runs'
+
 .PHONY: test-unit
 test-unit: ## Run the tests that need neither API server nor sandbox.
 	@hack/test -short $(TESTFLAGS) $(PKG)
+
+.PHONY: chaos
+chaos: ## Kill the manager at every call that it makes, and look what leaks (docs/chaos.md; 10 minutes on two cores).
+	@CHAOS_ALL=1 TIMEOUT=30m RACE=0 hack/with-binaries hack/test -count=1 -v $(TESTFLAGS) ./test/chaos
 
 .PHONY: binaries
 binaries: ## Build the programs for tests and the demo: control plane and runsc (once; 7 minutes on two cores).

@@ -31,6 +31,9 @@ type Registration struct {
 	// CreateDeadline bounds one Create; VisibilityDelay is how long after its end a remote may still be missing from List
 	// and FindByName. Together they are the time after which a create that left no trace certainly had no effect.
 	CreateDeadline, VisibilityDelay time.Duration
+	// CreateEndsWithCaller says that a create whose caller died has no effect after that, so that nobody needs to wait for one:
+	// the caller's own process makes the remote. Of a call that is on its way to a service nobody can say that.
+	CreateEndsWithCaller bool
 	// LeastLifetime and MostLifetime bound CreateRequest.Lifetime and SetLifetime, with CapabilityLifetime; 0 = no bound.
 	LeastLifetime, MostLifetime time.Duration
 	// HasEndpoint says that New takes Config.Endpoint and CABundle. A provider that sets them is refused otherwise.

@@ -59,7 +59,8 @@ func (r *sandboxReconciler) usedBy(ctx context.Context, object client.Object) []
 		return nil
 	}
 	key := sandboxOf(exec)
-	if key.Name == "" {
+	var sandbox v1alpha1.Sandbox
+	if err := r.client.Get(ctx, key, &sandbox); err != nil {
 		return nil
 	}
 	at := r.clock.Now()
@@ -67,10 +68,6 @@ func (r *sandboxReconciler) usedBy(ctx context.Context, object client.Object) []
 		at = exec.Status.CompletionTime.Time
 	}
 	r.activity.note(key, at)
-	var sandbox v1alpha1.Sandbox
-	if err := r.client.Get(ctx, key, &sandbox); err != nil {
-		return nil
-	}
 	if sandbox.Status.State != v1alpha1.SandboxPaused && r.lifetime(ctx, &sandbox).IdleTimeoutSeconds == 0 {
 		return nil
 	}

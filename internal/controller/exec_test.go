@@ -6,7 +6,9 @@ package controller_test
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -235,14 +237,22 @@ var _ = Describe("A SandboxExec", func() {
 		Expect(times()).To(Equal(1))
 	})
 
+	// runs says that the process lives whose ID a command has written.
+	runs := func() bool {
+		text, err := os.ReadFile(ran)
+		pid, numberErr := strconv.Atoi(strings.TrimSpace(string(text)))
+		return err == nil && numberErr == nil && syscall.Kill(pid, 0) == nil
+	}
+
 	It("does not outlive its object", func(ctx SpecContext) {
 		ready(ctx)
-		exec := builders.MakeExec(ns, "e", "sbx").Shell("sleep 2.5; echo ran >>" + ran).Obj()
+		exec := builders.MakeExec(ns, "e", "sbx").Shell("echo $$ >" + ran + "; sleep 300; true").Obj()
 		create(ctx, exec)
 		Eventually(func() []string { return refresh(ctx, exec).Finalizers }).Should(ContainElement(v1alpha1.ExecFinalizer))
+		Expect(runs()).To(BeTrue())
 		Expect(k8s.Delete(ctx, exec)).To(Succeed())
 		gone(ctx, exec)
-		Consistently(times, 2*time.Second).Should(BeZero())
+		Eventually(runs).Should(BeFalse())
 	})
 
 	It("is killed when its object goes during the first call", func(ctx SpecContext) {
@@ -250,13 +260,14 @@ var _ = Describe("A SandboxExec", func() {
 		gate := memory.NewGate()
 		remove := p.Inject(memory.Fault{Operation: memory.OperationRunCommand, Times: 1, Gate: gate})
 		defer remove()
-		exec := builders.MakeExec(ns, "e", "sbx").Shell("sleep 2.5; echo ran >>" + ran).Obj()
+		exec := builders.MakeExec(ns, "e", "sbx").Shell("echo $$ >" + ran + "; sleep 300; true").Obj()
 		create(ctx, exec)
 		Eventually(gate.Reached()).Should(BeClosed())
 		Expect(k8s.Delete(ctx, exec)).To(Succeed())
 		gone(ctx, exec)
 		gate.Open()
-		Consistently(times, 4*time.Second).Should(BeZero())
+		Eventually(func() string { content, _ := os.ReadFile(ran); return string(content) }).ShouldNot(BeEmpty())
+		Eventually(runs).Should(BeFalse())
 	})
 
 	It("is deleted after its time to live", func(ctx SpecContext) {

@@ -160,12 +160,19 @@ var _ = Describe("Inventory", func() {
 		eventually(ctx, first, v1alpha1.ConditionReady, "True/Ready")
 		eventually(ctx, second, v1alpha1.ConditionReady, "True/Ready")
 		Eventually(func() *int32 { return refresh(ctx, first).Status.SandboxCount }).Should(HaveValue(BeEquivalentTo(1)))
-		before := providers["swept"].Counts()
 		versions := func() string {
 			return refresh(ctx, first).ResourceVersion + " " + refresh(ctx, second).ResourceVersion + " " +
 				refresh(ctx, sandbox).ResourceVersion
 		}
-		was, began := versions(), time.Now()
+		was := ""
+		Eventually(func() bool {
+			now := versions()
+			settled := now == was
+			was = now
+			return settled
+		}).WithPolling(2*period).Should(BeTrue(), "the objects do not settle")
+		before := providers["swept"].Counts()
+		began := time.Now()
 		Consistently(versions, 6*period).Should(Equal(was))
 		after, periods := providers["swept"].Counts(), int(time.Since(began)/(period*3/4))+1
 		Expect(after[memory.OperationList]-before[memory.OperationList]).To(BeNumerically("<=", periods), "lists of an account")

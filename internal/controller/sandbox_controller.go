@@ -46,6 +46,9 @@ type sandboxPass struct {
 	sandbox, before *v1alpha1.Sandbox
 	journal         *journal
 	now             time.Time
+	// contested is how long a remote of an earlier attempt may still appear at the journal's provider, which then refuses a
+	// second one of its name; another provider would not.
+	contested time.Duration
 	// observedState is what the status said of the remote when the pass began.
 	observedState v1alpha1.SandboxState
 	// life is the lifetime that holds for the Sandbox: its own, or the provider's default.

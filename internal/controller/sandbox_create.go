@@ -25,6 +25,9 @@ func (p *sandboxPass) create(ctx context.Context) (ctrl.Result, error) {
 	if err != nil {
 		return p.blocked(ctx, err)
 	}
+	if p.contested > 0 && door.Identity() != p.journal.Provider {
+		return p.searching(ctx, p.contested)
+	}
 	files, err := p.files(ctx)
 	if err != nil {
 		return p.blocked(ctx, err)
@@ -246,11 +249,20 @@ func (p *sandboxPass) find(ctx context.Context) (ctrl.Result, error) {
 		}
 	}
 	if wait := p.mayAppear(door); wait > 0 {
-		p.setProgress(v1alpha1.ConditionReconciling, v1alpha1.ReasonSearching,
-			"An earlier attempt to create the sandbox was cut off; it is looked for before another is made")
-		return ctrl.Result{RequeueAfter: min(wait, 5*time.Second)}, p.record(ctx)
+		if !door.HasUniqueNames() {
+			return p.searching(ctx, wait)
+		}
+		// A create of the same name makes no second remote, but only where the first would be.
+		p.contested = wait
 	}
 	return p.create(ctx)
+}
+
+// searching waits for what an earlier attempt may have made.
+func (p *sandboxPass) searching(ctx context.Context, wait time.Duration) (ctrl.Result, error) {
+	p.setProgress(v1alpha1.ConditionReconciling, v1alpha1.ReasonSearching,
+		"An earlier attempt to create the sandbox was cut off; it is looked for before another is made")
+	return ctrl.Result{RequeueAfter: min(wait, 5*time.Second)}, p.record(ctx)
 }
 
 // oldest returns the usable remote that was made first. One that stopped is none, nor one that is still being made long
@@ -273,13 +285,12 @@ func (p *sandboxPass) overdue(door *provider.Door) bool {
 	return p.now.Sub(p.journal.Time) > door.Registration().CreateDeadline
 }
 
-// mayAppear returns how long a remote of the journal's attempt may still appear. Where names are unique, a further create
-// can make no second one, so nothing needs to be waited for.
+// mayAppear returns how long a remote of the journal's attempt may still appear.
 func (p *sandboxPass) mayAppear(door *provider.Door) time.Duration {
-	if door.HasUniqueNames() || p.settled.has(p.journal) {
+	registration := door.Registration()
+	if p.settled.has(p.journal) || registration.CreateEndsWithCaller {
 		return 0
 	}
-	registration := door.Registration()
 	return registration.CreateDeadline + registration.VisibilityDelay - p.now.Sub(p.journal.Time)
 }
 

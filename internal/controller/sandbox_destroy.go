@@ -61,15 +61,13 @@ func (p *sandboxPass) destroyFound(ctx context.Context) (ctrl.Result, error) {
 	return p.release(ctx)
 }
 
+// ensureGone destroys a remote, and says whether it is gone. That is for Get to say alone: a provider whose replicas lag answers
+// NotFound to a Destroy that it then has not done.
 func ensureGone(ctx context.Context, door *provider.Door, id string) (bool, error) {
-	err := door.Destroy(ctx, id)
-	if errors.Is(err, backends.NotFound) {
-		return true, nil
-	}
-	if err != nil {
+	if err := door.Destroy(ctx, id); err != nil && !errors.Is(err, backends.NotFound) {
 		return false, err
 	}
-	_, err = door.GetDestroyed(ctx, id)
+	_, err := door.GetDestroyed(ctx, id)
 	if errors.Is(err, backends.NotFound) {
 		return true, nil
 	}

@@ -209,6 +209,35 @@ var _ = Describe("A Sandbox", func() {
 		Expect(remotesOf("named", ns)).To(BeEmpty())
 	})
 
+	It("is destroyed although the provider denies at first that it exists", func(ctx SpecContext) {
+		sandbox := sandboxAt(ctx, "named")
+		eventually(ctx, sandbox, v1alpha1.ConditionReady, "True/Ready")
+		id := sandbox.Status.SandboxID
+		defer providers["named"].Inject(memory.Fault{
+			Operation: memory.OperationDestroy, Times: 1, Err: memory.Error(backends.NotFound, 0),
+			If: func(call memory.Call) bool { return call.ID == id },
+		})()
+		Expect(k8s.Delete(ctx, sandbox)).To(Succeed())
+		gone(ctx, sandbox)
+		Expect(remotesOf("named", ns)).To(BeEmpty())
+	})
+
+	It("leaves nothing behind when a create arrives after its deletion, although names are unique", func(ctx SpecContext) {
+		defer providers["slow"].Inject(memory.Fault{
+			Operation: memory.OperationCreate, Err: memory.Error(backends.Ambiguous, 0),
+		})()
+		sandbox := sandboxAt(ctx, "slow")
+		Eventually(func() string { return refresh(ctx, sandbox).Annotations[v1alpha1.JournalAnnotation] }).ShouldNot(BeEmpty())
+		Expect(k8s.Delete(ctx, sandbox)).To(Succeed())
+		_, err := providers["slow"].Add(backends.Remote{
+			Name: "sbx-" + string(sandbox.UID) + "-1",
+			Mark: backends.Mark{Installation: installation, Namespace: ns, Name: "sbx", UID: string(sandbox.UID), Incarnation: 1},
+		})
+		Expect(err).NotTo(HaveOccurred())
+		gone(ctx, sandbox)
+		Expect(remotesOf("slow", ns)).To(BeEmpty())
+	})
+
 	It("leaves its remote where deletionPolicy is Retain", func(ctx SpecContext) {
 		create(ctx, builders.MakeProvider(ns, "named", "named").Obj())
 		sandbox := builders.MakeSandbox(ns, "sbx").NamespacedProvider("named").Retain().Obj()

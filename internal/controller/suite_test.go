@@ -54,8 +54,11 @@ var (
 	scheme = runtime.NewScheme()
 	// providers by backend name: "named" has unique names, "listed" only marks, "secured" wants the token "right".
 	providers = map[string]*memory.Provider{
-		"named":   memory.NewProvider(memory.Options{UniqueNames: true}),
-		"listed":  memory.NewProvider(memory.Options{CreateDeadline: 2 * time.Second, VisibilityDelay: 500 * time.Millisecond}),
+		"named":  memory.NewProvider(memory.Options{UniqueNames: true}),
+		"listed": memory.NewProvider(memory.Options{CreateDeadline: 2 * time.Second, VisibilityDelay: 500 * time.Millisecond}),
+		"slow": memory.NewProvider(memory.Options{
+			UniqueNames: true, CreateDeadline: 2 * time.Second, VisibilityDelay: 500 * time.Millisecond,
+		}),
 		"secured": memory.NewProvider(memory.Options{UniqueNames: true, Token: "right-token"}),
 		"imageless": memory.NewProvider(memory.Options{
 			UniqueNames: true, Capabilities: []backends.Capability{backends.CapabilityTemplate},

@@ -45,6 +45,7 @@ func (c *scene) live(ctx context.Context, run *Run) error {
 			return c.command(ctx, run, "elsewhere", "other", "echo done")
 		}},
 		{"delete box while a command runs in it", c.deleteBox},
+		{"make the sandbox brief, and delete it at once", c.makeBrief},
 		{"delete everything at once", c.deleteAll},
 		{"look for what is left", c.nothingIsLeft},
 	} {
@@ -151,6 +152,22 @@ func (c *scene) deleteBox(ctx context.Context, _ *Run) error {
 		return err
 	}
 	return c.gone(ctx, box)
+}
+
+// makeBrief makes a sandbox that is deleted as soon as something may have been made for it.
+func (c *scene) makeBrief(ctx context.Context, _ *Run) error {
+	brief := builders.MakeSandbox(c.namespace, "brief").NamespacedProvider("first").Obj()
+	if err := c.create(ctx, brief); err != nil {
+		return err
+	}
+	err := c.until(ctx, brief, "have a journal", func() bool { return brief.Annotations[v1alpha1.JournalAnnotation] != "" })
+	if err != nil {
+		return err
+	}
+	if err := c.client.Delete(ctx, brief); err != nil {
+		return err
+	}
+	return c.gone(ctx, brief)
 }
 
 func (c *scene) deleteAll(ctx context.Context, _ *Run) error {

@@ -90,7 +90,7 @@ func (c *scene) copiedSecrets(ctx context.Context) []string {
 
 // The writes that the life needs without trouble, by resource, and what each kill and fault may add.
 const (
-	sandboxWrites = 2 * 4
+	sandboxWrites = 3 * 4
 	execWrites    = 5 * 5
 	perTrouble    = 8
 )

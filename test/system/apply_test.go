@@ -70,12 +70,12 @@ var _ = Describe("The API server", func() {
 			"{sandboxRef: {name: box}, command: [ls], outputs: [{path: /a, to: {configMap: {name: A_b}}}]}", "must be a name of an object"),
 		Entry("an output to a key that can't be one", "SandboxExec",
 			"{sandboxRef: {name: box}, command: [ls], outputs: [{path: /a, to: {secret: {key: ..}}}]}", "must be a key of a Secret or ConfigMap"),
-		Entry("retries without a limit", "SandboxExec", "{sandboxRef: {name: box}, command: [ls], retry: {on: [Failed]}}",
+		Entry("retries without a limit", "SandboxExec", "{sandboxRef: {name: box}, command: [ls], retry: {outcomes: [Failed]}}",
 			"spec.retry.limit: Required value"),
-		Entry("retries after a success", "SandboxExec", "{sandboxRef: {name: box}, command: [ls], retry: {limit: 1, on: [Succeeded]}}",
+		Entry("retries after a success", "SandboxExec", "{sandboxRef: {name: box}, command: [ls], retry: {limit: 1, outcomes: [Succeeded]}}",
 			`supported values: "StartFailed", "SandboxLost", "Failed", "TimedOut", "Unknown"`),
-		Entry("retries without an outcome", "SandboxExec", "{sandboxRef: {name: box}, command: [ls], retry: {limit: 1, on: []}}",
-			"spec.retry.on in body should have at least 1 items"),
+		Entry("retries without an outcome", "SandboxExec", "{sandboxRef: {name: box}, command: [ls], retry: {limit: 1, outcomes: []}}",
+			"spec.retry.outcomes in body should have at least 1 items"),
 		Entry("code without anything to run it", "SandboxExec", "{sandboxRef: {name: box}, code: {source: x}}",
 			"set language (python, javascript, typescript, shell, ruby, perl, go), or interpreter for any other"),
 		Entry("native code with an interpreter", "SandboxExec",
@@ -161,7 +161,7 @@ startDeadlineSeconds: 500
 streams: {stdout: {headBytes: 5}}
 inputs: [{path: /a, content: x}]
 outputs: [{path: /b}]
-retry: {limit: 1, on: [Failed]}
+retry: {limit: 1, outcomes: [Failed]}
 desiredState: Cancelled
 ttlSecondsAfterFinished: 5000`
 

@@ -83,8 +83,10 @@ func Registration() backends.Registration {
 		Capabilities:   capabilitiesOfBackend(),
 		LeastLifetime:  leastLifetime,
 		CreateDeadline: createDeadline,
-		Flags:          s.addFlags,
-		New:            s.newBackend,
+		// What was published by then is found, and will run.
+		CreateEndsWithCaller: true,
+		Flags:                s.addFlags,
+		New:                  s.newBackend,
 	}
 }
 

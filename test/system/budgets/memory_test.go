@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
+	"github.com/sandbox-operator/sandbox-operator/test/builders"
 	"github.com/sandbox-operator/sandbox-operator/test/system/testbed"
 )
 
@@ -70,27 +71,36 @@ func restarted(ctx context.Context, room *testbed.Room, name string) {
 }
 
 var _ = Describe("The manager's memory", func() {
-	It("grows by less than 32 MiB while a command prints 100 MiB, of which head, tail and count are right", func(ctx context.Context) {
-		const line, lines = "0123456789abcde\n", 100 * mebibyte / 16
-		room := bed.NewRoom(ctx)
-		room.Ready(ctx, room.Sandbox("box"))
-		room.Run(ctx, room.Exec("first", "box").Command("true"))
-		before := memoryOf(bed.Running(), "VmRSS")
-		resetPeak(bed.Running())
-		run := room.Run(ctx, room.Exec("run", "box").
-			Shell(fmt.Sprintf("printf 'the head|'; yes %s | head -n %d; printf '|the tail'", strings.TrimSpace(line), lines)))
-		grown := memoryOf(bed.Running(), "VmHWM") - before
-		AddReportEntry("memory for 100 MiB of output", fmt.Sprintf("%.1f MiB", float64(grown)/mebibyte), ReportEntryVisibilityAlways)
+	DescribeTable("grows by less than 32 MiB while a command prints 100 MiB, of which head, tail and count are right",
+		func(ctx context.Context, to *v1alpha1.OutputDestination) {
+			const line, lines = "0123456789abcde\n", 100 * mebibyte / 16
+			room := bed.NewRoom(ctx)
+			room.Ready(ctx, room.Sandbox("box"))
+			room.Run(ctx, room.Exec("first", "box").Command("true"))
+			builder := room.Exec("run", "box").
+				Shell(fmt.Sprintf("printf 'the head|'; yes %s | head -n %d; printf '|the tail'", strings.TrimSpace(line), lines))
+			if to != nil {
+				builder.StdoutTo(to)
+			}
+			before := memoryOf(bed.Running(), "VmRSS")
+			resetPeak(bed.Running())
+			run := room.Run(ctx, builder)
+			grown := memoryOf(bed.Running(), "VmHWM") - before
+			AddReportEntry("memory for 100 MiB of output", fmt.Sprintf("%.1f MiB", float64(grown)/mebibyte), ReportEntryVisibilityAlways)
 
-		stdout := run.Status.Stdout
-		Expect(run.Status.Outcome).To(Equal(v1alpha1.OutcomeSucceeded), testbed.StateOf(run))
-		Expect(*stdout.Bytes).To(BeEquivalentTo(100*mebibyte + 2*len("the head|")))
-		Expect(stdout.Head).To(HavePrefix("the head|" + line))
-		Expect(stdout.Tail).To(HaveSuffix(line + "|the tail"))
-		Expect(len(stdout.Head) + len(stdout.Tail)).To(Equal(16 << 10))
-		Expect(stdout.SHA256).To(HaveLen(64))
-		Expect(grown).To(BeNumerically("<", 32*mebibyte))
-	})
+			stdout := run.Status.Stdout
+			Expect(run.Status.Outcome).To(Equal(v1alpha1.OutcomeSucceeded), testbed.StateOf(run))
+			Expect(*stdout.Bytes).To(BeEquivalentTo(100*mebibyte + 2*len("the head|")))
+			Expect(stdout.Head).To(HavePrefix("the head|" + line))
+			Expect(stdout.Tail).To(HaveSuffix(line + "|the tail"))
+			Expect(len(stdout.Head) + len(stdout.Tail)).To(Equal(16 << 10))
+			Expect(stdout.SHA256).To(HaveLen(64))
+			Expect(stdout.StoredIn == nil).To(Equal(to == nil))
+			Expect(grown).To(BeNumerically("<", 32*mebibyte))
+		},
+		Entry("into status", nil),
+		Entry("into a ConfigMap as far as it goes", builders.ToConfigMap("", "")),
+	)
 
 	It("holds 60 MiB or less for 10,000 finished runs whose status is full", func(ctx context.Context) {
 		// The tenth of it in the tenth of the memory; `make bench-memory` takes the whole.

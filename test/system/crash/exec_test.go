@@ -93,20 +93,6 @@ var _ = Describe("A SandboxExec", func() {
 		Expect(room.Output(ctx, "check", "box", "cat "+effect)).To(Equal("x\n"))
 	})
 
-	DescribeTable("that is short runs once, and brings its result, after the manager was killed",
-		func(ctx context.Context, effectsThen string, hold func() *apiproxy.Hold) {
-			held := hold()
-			exec := command(0).Obj()
-			room.Create(ctx, exec)
-			killAt(ctx, held, func() { Expect(effects(ctx)).To(Equal(effectsThen)) })
-			expectWholeResult(ctx, exec, 0)
-		},
-		Entry("before the journal", "", func() *apiproxy.Hold { return bed.Proxy.HoldRequest(journal()) }),
-		Entry("between journal and start", "", func() *apiproxy.Hold { return bed.Proxy.HoldAnswer(journal()) }),
-		Entry("between its end and its result", "x\n", func() *apiproxy.Hold { return bed.Proxy.HoldRequest(result()) }),
-		Entry("after its result", "x\n", func() *apiproxy.Hold { return bed.Proxy.HoldAnswer(result()) }),
-	)
-
 	DescribeTable("that is long runs once, and brings its result, after the manager was killed",
 		func(ctx context.Context, hold func() *apiproxy.Hold) {
 			held := hold()
@@ -117,7 +103,6 @@ var _ = Describe("A SandboxExec", func() {
 		},
 		Entry("before it wrote that it saw it running", func() *apiproxy.Hold { return bed.Proxy.HoldRequest(finalizer()) }),
 		Entry("after it wrote that it saw it running", func() *apiproxy.Hold { return bed.Proxy.HoldAnswer(finalizer()) }),
-		Entry("between its end and its result", func() *apiproxy.Hold { return bed.Proxy.HoldRequest(result()) }),
 		Entry("before it let the object go", func() *apiproxy.Hold {
 			return bed.Proxy.HoldRequest(withText(finalizer(), `"finalizers":null`))
 		}),

@@ -363,8 +363,9 @@ var _ = Describe("The promise of a SandboxExec", func() {
 				g.Expect(list.Items).To(BeEmpty())
 			}).WithTimeout(testbed.Patience).Should(Succeed())
 			written := bed.Proxy.Since(s.begin, func(r apiproxy.Request) bool { return apiproxy.IsWrite(r) && r.Namespace == s.room.Namespace })
-			// One was held; and where all that took long, the run said that it waits for its sandbox.
-			Expect(len(written)).To(BeNumerically("<=", 7+1+1), listOf(written)+state)
+			// One was held; a sandbox that was not made has another attempt; and on a machine that is busy, the run says that it
+			// waits for its sandbox, and that it was seen running.
+			Expect(len(written)).To(BeNumerically("<=", 7+1+1+1+2), listOf(written)+state)
 		}
 	})
 
