@@ -157,6 +157,9 @@ func (r *report) tell(run chaos.Run) {
 		r.t.Logf("%6.1fs reached %v, unknown %v: %s", run.Took.Seconds(), run.Reached, run.Unknown, run.Plan)
 	}
 	if run.Err == nil {
+		if os.Getenv(plan) != "" && testing.Verbose() {
+			r.t.Logf("the timeline:\n%s", run.Timeline)
+		}
 		return
 	}
 	r.failed++

@@ -132,7 +132,7 @@ func (c *scene) startManager() error {
 	defer func() { _ = log.Close() }()
 	command := exec.Command(c.program("manager"), //nolint:noctx // it is killed
 		"--backends="+c.plan.Flavour, "--chaos-url="+c.control.URL, "--chaos-dir="+c.remotesDir(), "--chaos-namespace="+c.namespace,
-		"--namespace="+operatorNamespace, "--installation-id="+c.namespace, "--provider-period=1s",
+		"--namespace="+operatorNamespace, "--installation-id="+c.namespace, "--provider-period=1s", "--orphan-grace=1s",
 		"--health-probe-bind-address=0", "--zap-devel=false")
 	command.Env = append(os.Environ(), "KUBECONFIG="+filepath.Join(c.dir, "kubeconfig"))
 	command.Stdout, command.Stderr = log, log
