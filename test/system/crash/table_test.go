@@ -12,6 +12,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 	"github.com/sandbox-operator/sandbox-operator/test/apiproxy"
@@ -47,13 +48,14 @@ type cell struct {
 	begin     apiproxy.Position
 }
 
-// The situations. In the last two the sandbox goes while no manager runs.
+// The situations. In the last three the sandbox goes while no manager runs.
 const (
 	isShort   = "that is short"
 	isLong    = "that is long"
 	fails     = "that fails"
 	reapplied = "whose Sandbox is deleted and applied again"
 	gone      = "whose remote is gone"
+	recreated = "whose remote is gone and made again"
 )
 
 const (
@@ -62,7 +64,9 @@ const (
 	gate        = "/workspace/gate"
 )
 
-func (c *cell) losesSandbox() bool { return c.situation == reapplied || c.situation == gone }
+func (c *cell) losesSandbox() bool {
+	return c.situation == reapplied || c.situation == gone || c.situation == recreated
+}
 
 func (c *cell) exitCode() int {
 	if c.situation == fails {
@@ -148,7 +152,7 @@ func (c *cell) meanwhile(ctx context.Context) {
 	switch c.situation {
 	case reapplied:
 		c.room.Delete(ctx, c.sandbox)
-	case gone:
+	case gone, recreated:
 		Expect(bed.Provider.Destroy(ctx, c.sandbox.Status.SandboxID)).To(Succeed())
 	default:
 		if c.at == afterStart {
@@ -218,6 +222,11 @@ func (c *cell) checkEffects(ctx context.Context, state string) {
 	switch {
 	case c.situation == gone:
 		return
+	case c.situation == recreated:
+		c.room.Eventually(ctx, c.sandbox, "made again", func() bool {
+			return c.sandbox.Status.Incarnation == 2 && meta.IsStatusConditionTrue(c.sandbox.Status.Conditions, v1alpha1.ConditionReady)
+		})
+		want = ""
 	case c.situation == reapplied && c.at != beforeJournal:
 		want = ""
 	}
@@ -250,6 +259,8 @@ func listOf(requests []apiproxy.Request) string {
 
 var _ = Describe("The promise of a SandboxExec", func() {
 	always := []string{isShort, isLong, fails, reapplied, gone}
+	// A loss has to be certain before a remote is made again, which takes its time: not every point is worth that.
+	everything := append([]string{recreated}, always...)
 
 	DescribeTable("is kept when the manager is killed",
 		func(ctx context.Context, at point, situations []string) {
@@ -257,6 +268,9 @@ var _ = Describe("The promise of a SandboxExec", func() {
 			for _, situation := range situations {
 				c := &cell{situation: situation, at: at, room: bed.NewRoom(ctx)}
 				builder := c.room.Sandbox(cellSandbox)
+				if situation == recreated {
+					builder.Lifetime(v1alpha1.SandboxLifetime{OnLoss: v1alpha1.OnLossRecreate})
+				}
 				if !at.isWaiting() {
 					builder.File(gate, "")
 				}
@@ -285,12 +299,12 @@ var _ = Describe("The promise of a SandboxExec", func() {
 		},
 		func(at point, _ []string) string { return string(at) },
 		Entry(nil, beforeJournal, always),
-		Entry(nil, afterJournal, always),
+		Entry(nil, afterJournal, everything),
 		Entry(nil, afterStart, always),
 		Entry(nil, duringCancel, []string{isLong, fails, reapplied, gone}),
 		Entry(nil, duringCollection, always),
 		Entry(nil, afterCollection, always),
-		Entry(nil, beforeResult, always),
+		Entry(nil, beforeResult, everything),
 		Entry(nil, afterResult, always),
 	)
 
