@@ -273,7 +273,8 @@ func (c *scene) until(ctx context.Context, object client.Object, what string, ho
 		return holds()
 	})
 	if err != nil {
-		return fmt.Errorf("%w: %s does not %s (reading it: %v): %s", err, object.GetName(), what, last, stateOf(object)) //nolint:errorlint // for a person
+		//nolint:errorlint // for a person
+		return fmt.Errorf("%w: %s does not %s (reading it: %v): %s", err, object.GetName(), what, last, stateOf(object))
 	}
 	return nil
 }
