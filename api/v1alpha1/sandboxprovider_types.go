@@ -287,8 +287,8 @@ type AbandonedRemote struct {
 	Incarnation int64 `json:"incarnation,omitempty"`
 
 	// abandonedAt is when it was given up.
-	// +required
-	AbandonedAt metav1.Time `json:"abandonedAt,omitzero"`
+	// +optional
+	AbandonedAt *metav1.Time `json:"abandonedAt,omitempty"`
 }
 
 // SandboxProvider is an account at a provider, for the sandboxes of its namespace.

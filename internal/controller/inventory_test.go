@@ -6,6 +6,7 @@ package controller_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync/atomic"
 	"time"
 
@@ -54,9 +55,7 @@ func annotate(ctx context.Context, object client.Object, key, value string) {
 	GinkgoHelper()
 	before, _ := object.DeepCopyObject().(client.Object)
 	annotations := map[string]string{key: value}
-	for k, v := range object.GetAnnotations() {
-		annotations[k] = v
-	}
+	maps.Copy(annotations, object.GetAnnotations())
 	annotations[key] = value
 	object.SetAnnotations(annotations)
 	Expect(k8s.Patch(ctx, object, client.MergeFrom(before))).To(Succeed())

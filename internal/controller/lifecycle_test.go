@@ -6,6 +6,7 @@ package controller_test
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -255,14 +256,15 @@ var _ = Describe("The life of a Sandbox", func() {
 		It("is not believed on one look", func(ctx SpecContext) {
 			sandbox := ready(ctx, "named", lifetime(recreate))
 			id := sandbox.Status.SandboxID
-			var show func()
-			gets := 0
-			defer providers["named"].Inject(memory.Fault{Operation: memory.OperationGet, Times: 1, After: true, If: func(c memory.Call) bool {
-				gets++
-				return c.ID == id
-			}, Err: memory.Error(backends.NotFound, 0)})()
-			show = providers["named"].Hide(id)
-			Eventually(func() int { return gets }).Should(BeNumerically(">=", 1))
+			var gets atomic.Int32
+			defer providers["named"].Inject(memory.Fault{
+				Operation: memory.OperationGet, Times: 1, Err: memory.Error(backends.NotFound, 0),
+				If: func(c memory.Call) bool {
+					return c.ID == id && gets.Add(1) > 0
+				},
+			})()
+			show := providers["named"].Hide(id)
+			Eventually(gets.Load).Should(BeNumerically(">=", 1))
 			show()
 			Consistently(func() int64 { return refresh(ctx, sandbox).Status.Incarnation }, 4*period).Should(BeEquivalentTo(1))
 			Expect(condition(ctx, sandbox, v1alpha1.ConditionReady)).To(HavePrefix("True/Ready"))
@@ -376,7 +378,8 @@ var _ = Describe("The life of a Sandbox", func() {
 			exec := builders.MakeExec(ns, "e", "sbx").Command("true").Obj()
 			create(ctx, exec)
 			Expect(finishes(ctx, exec)).To(Equal(v1alpha1.OutcomeSucceeded))
-			Consistently(func() string { return condition(ctx, sandbox, v1alpha1.ConditionReady) }, 3*period).Should(HavePrefix("True/Ready"))
+			Consistently(func() string { return condition(ctx, sandbox, v1alpha1.ConditionReady) }, 3*period).
+				Should(HavePrefix("True/Ready"))
 			Expect(providers["named"].Calls(memory.OperationCreate)).To(Equal(creates))
 			Expect(k8s.Delete(ctx, sandbox)).To(Succeed())
 			gone(ctx, sandbox)
@@ -442,7 +445,8 @@ var _ = Describe("The life of a Sandbox", func() {
 			p.Change(func(o *memory.Options) { o.EndpointToken = "hush-hush" })
 			defer p.Change(func(o *memory.Options) { o.EndpointToken = "" })
 			sandbox := ready(ctx, "named", builders.MakeSandbox(ns, "sbx").Port("web", 8080, ""))
-			Expect(sandbox.Status.Endpoints).To(ConsistOf(HaveField("SecretRef", HaveValue(Equal(v1alpha1.LocalReference{Name: "sbx-endpoints"})))))
+			Expect(sandbox.Status.Endpoints).To(ConsistOf(
+				HaveField("SecretRef", HaveValue(Equal(v1alpha1.LocalReference{Name: "sbx-endpoints"})))))
 			secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "sbx-endpoints"}}
 			Expect(refresh(ctx, secret).Data).To(Equal(map[string][]byte{"web." + memory.EndpointHeader: []byte("hush-hush")}))
 			Expect(metav1.IsControlledBy(secret, sandbox)).To(BeTrue())
@@ -465,7 +469,9 @@ var _ = Describe("The life of a Sandbox", func() {
 
 	It("reaches the provider with everything that the spec says", func(ctx SpecContext) {
 		sandbox := ready(ctx, "named", builders.MakeSandbox(ns, "sbx").CPU("500m").RemoteLabel("team", "a").
-			Network(v1alpha1.SandboxNetwork{Policy: v1alpha1.NetworkRestricted, Hosts: []string{"*.example.com"}, CIDRs: []string{"10.0.0.0/8"}}).
+			Network(v1alpha1.SandboxNetwork{
+				Policy: v1alpha1.NetworkRestricted, Hosts: []string{"*.example.com"}, CIDRs: []string{"10.0.0.0/8"},
+			}).
 			With(func(spec *v1alpha1.SandboxSpec) {
 				spec.User = "app"
 				spec.Source = &v1alpha1.SandboxSource{Snapshot: "snap"}

@@ -122,7 +122,7 @@ func (p *providerPass) sync(ctx context.Context) error {
 	door, openErr := p.doors.Reopen(ctx, p.provider)
 	if _, ok := provider.IsSetup(openErr); ok {
 		// What exists is still looked after, as long as there is a way to it.
-		door, _ = p.doors.OpenExisting(ctx, p.provider) //nolint:errcheck // it is the error that openErr is
+		door, _ = p.doors.OpenExisting(ctx, p.provider)
 	}
 	if door == nil {
 		return openErr

@@ -100,7 +100,8 @@ func (p *providerPass) recordInventory() {
 	p.pruneRetained()
 	if v.Turned > 0 && !v.Changed {
 		p.recorder.Eventf(p.provider.Object, nil, corev1.EventTypeWarning, "OrphansFound", "Compare",
-			"%d sandboxes that this installation made are at the provider, and no Sandbox has them any more; see status.orphans", v.Turned)
+			"%d sandboxes that this installation made are at the provider, and no Sandbox has them any more; see status.orphans",
+			v.Turned)
 	}
 }
 
@@ -117,7 +118,8 @@ func (p *providerPass) pruneRetained() {
 func orphanStatus(remote backends.Remote) v1alpha1.OrphanRemote {
 	orphan := v1alpha1.OrphanRemote{
 		SandboxID: backends.Bounded(remote.ID, 253), Namespace: backends.Bounded(remote.Mark.Namespace, 63),
-		Name: backends.Bounded(remote.Mark.Name, 253), UID: backends.Bounded(remote.Mark.UID, 64), Incarnation: max(remote.Mark.Incarnation, 0),
+		Name: backends.Bounded(remote.Mark.Name, 253), UID: backends.Bounded(remote.Mark.UID, 64),
+		Incarnation: max(remote.Mark.Incarnation, 0),
 	}
 	if !remote.CreatedAt.IsZero() {
 		orphan.CreatedAt = new(metav1.NewTime(remote.CreatedAt))
@@ -132,8 +134,8 @@ func (p *providerPass) changedMessage() string {
 	if namespace := p.provider.Object.GetNamespace(); namespace != "" {
 		kind = "sbxp " + name + " -n " + namespace
 	}
-	return fmt.Sprintf("Of %d known sandboxes the account shows %d, and %d that no Sandbox has any more: these may be the credentials or the "+
-		"endpoint of another account. Nothing is declared lost, destroyed or made until that is mended. If the account is the "+
+	return fmt.Sprintf("Of %d known sandboxes the account shows %d, and %d that no Sandbox has any more: these may be the credentials "+
+		"or the endpoint of another account. Nothing is declared lost, destroyed or made until that is mended. If the account is the "+
 		"right one: kubectl annotate %s %s=true", v.Expected, v.Visible, len(v.Orphans), kind, v1alpha1.AcceptLossesAnnotation)
 }
 

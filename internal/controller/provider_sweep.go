@@ -155,6 +155,6 @@ func (p *providerPass) workOff(ctx context.Context, remote v1alpha1.AbandonedRem
 		}
 	}
 	r := p.door.Registration()
-	mayAppear := p.snapshot.At.Before(remote.AbandonedAt.Add(r.CreateDeadline + r.VisibilityDelay))
+	mayAppear := p.snapshot.At.Before(timeOf(remote.AbandonedAt).Add(r.CreateDeadline + r.VisibilityDelay))
 	return !found && !mayAppear, nil
 }

@@ -79,7 +79,8 @@ func (p *providerPass) input(siblings []provider.Sibling) inventory.Input {
 		},
 		Forgiven: p.forgiven, Grace: p.options.OrphanGrace, Visibility: p.door.Registration().VisibilityDelay,
 		AccountChanged: p.door.Changed(), LossesAccepted: annotations[v1alpha1.AcceptLossesAnnotation] == "true",
-		LeasesLapsed: status.LastSyncTime != nil && p.door.Lease() > 0 && p.clock.Since(status.LastSyncTime.Time) > p.door.Lease(),
+		LeasesLapsed: status.LastSyncTime != nil && p.door.Lease() > 0 &&
+			p.clock.Since(status.LastSyncTime.Time) > p.door.Lease()+syncRounding,
 	}
 	for uid, sandbox := range p.sandboxes {
 		in.Sandboxes[uid] = inventoried(sandbox)
@@ -176,4 +177,6 @@ func (p *providerPass) removeAnnotation(ctx context.Context, key string) error {
 }
 
 // syncTime is what status.lastSyncTime says: changes of it are writes, so it is rounded to the hour.
-func syncTime(now time.Time) time.Time { return now.Truncate(time.Hour) }
+func syncTime(now time.Time) time.Time { return now.Truncate(syncRounding) }
+
+const syncRounding = time.Hour

@@ -65,8 +65,8 @@ func (p *sandboxPass) adoptable(ctx context.Context, door *provider.Door) (backe
 	case err != nil:
 		return remote, err
 	case remote.Mark != backends.Mark{}:
-		return remote, specErrorf(v1alpha1.ReasonAdoptionFailed, "The sandbox %q was made by an operator (installation %s, Sandbox %s/%s): "+
-			"it can't be adopted", id, remote.Mark.Installation, remote.Mark.Namespace, remote.Mark.Name)
+		return remote, specErrorf(v1alpha1.ReasonAdoptionFailed, "The sandbox %q was made by an operator (installation %s, "+
+			"Sandbox %s/%s): it can't be adopted", id, remote.Mark.Installation, remote.Mark.Namespace, remote.Mark.Name)
 	}
 	return remote, nil
 }

@@ -125,6 +125,14 @@ func decideSandbox(f sandboxFacts) sandboxAction {
 		return sandboxCreate
 	case !f.held:
 		return sandboxHold
+	default:
+		return decideBoundSandbox(f)
+	}
+}
+
+// decideBoundSandbox says what to do with a Sandbox that has, or had, a remote.
+func decideBoundSandbox(f sandboxFacts) sandboxAction {
+	switch {
 	case f.finished && (f.state != v1alpha1.SandboxStopped || !f.suspect):
 		return decideFinishedSandbox(f)
 	case f.passed(f.expiresAt):

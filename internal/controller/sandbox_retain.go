@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -57,9 +58,7 @@ func (p *sandboxPass) markRetained(ctx context.Context, door *provider.Door, rem
 	}
 	if door.Can(backends.CapabilityLabels) {
 		labels := map[string]string{retainedLabel: "true"}
-		for key, value := range remote.Labels {
-			labels[key] = value
-		}
+		maps.Copy(labels, remote.Labels)
 		return door.SetLabels(ctx, remote.ID, labels)
 	}
 	return p.remember(ctx, door.Identity(), func(status *v1alpha1.ProviderStatus) bool {
@@ -80,7 +79,7 @@ func (p *sandboxPass) recordAbandoned(ctx context.Context) error {
 	status := &p.sandbox.Status
 	given := v1alpha1.AbandonedRemote{
 		SandboxID: status.SandboxID, Incarnation: status.Incarnation, UID: string(p.sandbox.UID),
-		Sandbox: p.sandbox.Namespace + "/" + p.sandbox.Name, AbandonedAt: metav1.NewTime(p.now),
+		Sandbox: p.sandbox.Namespace + "/" + p.sandbox.Name, AbandonedAt: new(metav1.NewTime(p.now)),
 	}
 	if j := p.journal; j != nil && j.Incarnation > status.Incarnation {
 		// The remote that a cut-off creation may have left; an older one was destroyed before it.

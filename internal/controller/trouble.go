@@ -151,8 +151,7 @@ func (p *sandboxPass) blocked(ctx context.Context, err error) (ctrl.Result, erro
 	if errors.Is(err, provider.ErrBusy) {
 		return retryLater(err)
 	}
-	var noPlace *placeError
-	if errors.As(err, &noPlace) {
+	if noPlace, ok := errors.AsType[*placeError](err); ok {
 		p.setProgress(v1alpha1.ConditionReconciling, v1alpha1.ReasonLimitReached, noPlace.Error())
 		return ctrl.Result{RequeueAfter: jittered(placePoll)}, p.record(ctx)
 	}

@@ -54,8 +54,8 @@ type Input struct {
 	AccountChanged bool
 	// LossesAccepted says that what is missing is missing, and what is too much is too much.
 	LossesAccepted bool
-	// LeasesLapsed says that the operator was away for so long that remotes ended by themselves: that they are missing is no
-	// surprise.
+	// LeasesLapsed says that the operator was away for so long that remotes ended by themselves: that they are missing at the
+	// first list is no surprise.
 	LeasesLapsed bool
 	// Reported are the IDs of orphans that are known of already.
 	Reported []string
@@ -126,7 +126,7 @@ func (v *Verdict) suspicious(in Input) bool {
 			ours++
 		}
 	}
-	return (v.Missing > tolerable(v.Known) && !in.LeasesLapsed) || v.Turned > tolerable(ours) ||
+	return (v.Missing > tolerable(v.Known) && !(v.First && in.LeasesLapsed)) || v.Turned > tolerable(ours) ||
 		(in.AccountChanged && v.Expected > 0 && v.Visible == 0)
 }
 

@@ -94,15 +94,26 @@ func TestWhatIsAnOrphan(t *testing.T) {
 	}{
 		"a remote whose Sandbox lives": {func(w *world) { w.both(1) }, "", ""},
 		"a remote that no Sandbox has": {func(w *world) { w.remote("o", "gone", nil) }, "o", ""},
-		"one within the grace period":  {func(w *world) { w.remote("o", "gone", func(r *backends.Remote) { r.CreatedAt = noon }) }, "", ""},
-		"one that was retained":        {func(w *world) { w.remote("o", "gone", func(r *backends.Remote) { r.Mark.DeletionPolicy = "Retain" }) }, "", ""},
-		"one of another installation":  {func(w *world) { w.remote("o", "gone", func(r *backends.Remote) { r.Mark.Installation = "them" }) }, "", ""},
-		"one without a mark":           {func(w *world) { w.remote("o", "gone", func(r *backends.Remote) { r.Mark = backends.Mark{} }) }, "", ""},
+		"one within the grace period": {func(w *world) {
+			w.remote("o", "gone", func(r *backends.Remote) { r.CreatedAt = noon })
+		}, "", ""},
+		"one that was retained": {func(w *world) {
+			w.remote("o", "gone", func(r *backends.Remote) { r.Mark.DeletionPolicy = "Retain" })
+		}, "", ""},
+		"one of another installation": {func(w *world) {
+			w.remote("o", "gone", func(r *backends.Remote) { r.Mark.Installation = "them" })
+		}, "", ""},
+		"one without a mark": {func(w *world) {
+			w.remote("o", "gone", func(r *backends.Remote) { r.Mark = backends.Mark{} })
+		}, "", ""},
 		"one that a Sandbox wants to adopt": {func(w *world) {
 			w.remote("o", "gone", nil)
 			w.sandbox("u", "", func(s *inventory.Sandbox) { s.Adopts = "o" })
 		}, "", ""},
-		"one that another Sandbox's status names": {func(w *world) { w.remote("o", "gone", nil); w.sandbox("u", "o", nil) }, "", ""},
+		"one that another Sandbox's status names": {func(w *world) {
+			w.remote("o", "gone", nil)
+			w.sandbox("u", "o", nil)
+		}, "", ""},
 		"one of a Sandbox that is being deleted": {func(w *world) {
 			w.remote("o", "u", nil)
 			w.sandbox("u", "o", func(s *inventory.Sandbox) { s.Leaving = true })
@@ -224,8 +235,8 @@ func TestTheMassGuard(t *testing.T) {
 		"six of ten vanish":                     {had: 10, then: func(w *world) { vanish(w, 6) }, changed: true},
 		"a fifth of a hundred vanish":           {had: 100, then: func(w *world) { vanish(w, 20) }},
 		"more than a fifth of a hundred vanish": {had: 100, then: func(w *world) { vanish(w, 21) }, changed: true},
-		"their leases had lapsed": {
-			had: 10, then: func(w *world) { vanish(w, 10) }, in: func(in *inventory.Input) { in.LeasesLapsed = true },
+		"their leases had lapsed, it seems, while the operator was there": {
+			had: 10, then: func(w *world) { vanish(w, 10) }, in: leasesLapsed, changed: true,
 		},
 		"their time was over": {had: 10, then: func(w *world) {
 			vanish(w, 10)
@@ -261,6 +272,26 @@ func TestTheMassGuard(t *testing.T) {
 				t.Errorf("changed is %t: %+v", v.Changed, v)
 			}
 		})
+	}
+}
+
+func leasesLapsed(in *inventory.Input) { in.LeasesLapsed = true }
+
+func TestWhatDiedWhileTheOperatorWasAwayIsLost(t *testing.T) {
+	var w world
+	w.both(10)
+	w.remotes = nil
+	if v := w.judge(leasesLapsed); v.Changed || len(v.Stirred) != 10 {
+		t.Errorf("it is not: %+v", v)
+	}
+	if v := w.judge(nil); v.Changed {
+		t.Error("what was no surprise at the first list is one at the second")
+	}
+	var soon world
+	soon.both(10)
+	soon.remotes = nil
+	if v := soon.judge(nil); !v.Changed {
+		t.Error("all of them are missing, no lease has lapsed, and nobody wonders")
 	}
 }
 

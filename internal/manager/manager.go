@@ -52,7 +52,7 @@ type settings struct {
 	orphanGrace, compactAfter    time.Duration
 	printVersion                 bool
 	version                      string
-	changes                      []func(*ctrl.Options)
+	variations                   []Variation
 	zap                          zap.Options
 }
 
@@ -68,15 +68,22 @@ func (t *leaseTimes) flags(f *flag.FlagSet) {
 		"How often a lease is renewed, or asked for. Less than the renew deadline.")
 }
 
-// Main is the whole program, for a function main. A program with a narrower view of the cluster changes the options of the
-// manager.
-func Main(registry *backends.Registry, version string, changes ...func(*ctrl.Options)) {
+// Variation is what a program that is not for users has otherwise. Nil functions change nothing.
+type Variation struct {
+	// Manager changes the options of the controller-runtime manager, such as what it sees of the cluster.
+	Manager func(*ctrl.Options)
+	// Controller changes what no flag does, such as waits.
+	Controller func(*controller.Options)
+}
+
+// Main is the whole program, for a function main.
+func Main(registry *backends.Registry, version string, variations ...Variation) {
 	s := flags(registry)
 	if s.printVersion {
 		fmt.Println(version)
 		return
 	}
-	s.version, s.changes = version, changes
+	s.version, s.variations = version, variations
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&s.zap)))
 	if err := run(ctrl.SetupSignalHandler(), s, registry); err != nil {
 		ctrl.Log.Error(err, "The manager ends with an error")
@@ -153,12 +160,17 @@ func run(ctx context.Context, s *settings, registry *backends.Registry) error {
 			return err
 		}
 	}
-	err = controller.Setup(ctx, mgr, controller.Options{
+	options := controller.Options{
 		Registry: registry, Installation: s.installation, Namespace: s.namespace,
-		Workers: s.workers, Period: s.period, DeletionDeadline: s.deletionDeadline, OrphanGrace: s.orphanGrace,
-		CompactAfter: s.compactAfter,
-	})
-	if err != nil {
+		Workers: s.workers, Period: s.period, DeletionDeadline: s.deletionDeadline,
+		OrphanGrace: s.orphanGrace, CompactAfter: s.compactAfter,
+	}
+	for _, variation := range s.variations {
+		if variation.Controller != nil {
+			variation.Controller(&options)
+		}
+	}
+	if err := controller.Setup(ctx, mgr, options); err != nil {
 		return err
 	}
 	ctrl.Log.Info("Starting", "version", s.version, "installation", s.installation, "namespace", s.namespace)
@@ -192,8 +204,10 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 			EnableReadYourWritesConsistency: new(true),
 		}},
 	}
-	for _, change := range s.changes {
-		change(&options)
+	for _, variation := range s.variations {
+		if variation.Manager != nil {
+			variation.Manager(&options)
+		}
 	}
 	mgr, err := ctrl.NewManager(config, options)
 	if err != nil {

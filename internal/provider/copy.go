@@ -42,7 +42,12 @@ func (d *Doors) SaveCredentials(ctx context.Context, p Provider, door *Door) err
 		return err
 	}
 	if existing == nil {
-		if err := d.Writer.Create(ctx, d.newCopy(p, door), client.DisableReadYourWritesConsistency); err != nil {
+		err := d.Writer.Create(ctx, d.newCopy(p, door), client.DisableReadYourWritesConsistency)
+		if apierrors.IsAlreadyExists(err) {
+			// Another pass made it just now; the next one sees whether it is the same.
+			return nil
+		}
+		if err != nil {
 			return fmt.Errorf("copying the credentials to namespace %q: %w", d.Namespace, err)
 		}
 	} else if accountKey(p.Spec.Backend, existing.Annotations[endpointAnnotation], existing.Data) != door.account.key {
@@ -66,7 +71,8 @@ func (d *Doors) RemoveCredentials(ctx context.Context, p Provider) error {
 	if err != nil || existing == nil {
 		return err
 	}
-	if err := d.Writer.Delete(ctx, existing, client.Preconditions{UID: &existing.UID}, client.DisableReadYourWritesConsistency); client.IgnoreNotFound(err) != nil {
+	err = d.Writer.Delete(ctx, existing, client.Preconditions{UID: &existing.UID}, client.DisableReadYourWritesConsistency)
+	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("removing the copy of the credentials: %w", err)
 	}
 	return nil

@@ -120,7 +120,9 @@ func configOf(p Provider, credentials map[string][]byte) backends.Config {
 	return config
 }
 
-func (d *Doors) build(ctx context.Context, p Provider, registration backends.Registration, config backends.Config) (*Door, error) {
+func (d *Doors) build(
+	ctx context.Context, p Provider, registration backends.Registration, config backends.Config,
+) (*Door, error) {
 	lease, err := leaseOf(p, registration)
 	if err != nil {
 		return nil, err
@@ -314,7 +316,8 @@ func refusedConfig(err error) error {
 
 // digest tells one configuration from another.
 func digest(backend string, config backends.Config) string {
-	return digestOf(append(accountParts(backend, config.Endpoint, config.Credentials), string(config.Parameters), string(config.CABundle)))
+	parts := accountParts(backend, config.Endpoint, config.Credentials)
+	return digestOf(append(parts, string(config.Parameters), string(config.CABundle)))
 }
 
 // accountKey tells one account from another.

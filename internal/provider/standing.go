@@ -14,14 +14,12 @@ import (
 // With the key of another account, every remote seems not to exist. What is declared lost or destroyed on such a word is
 // never found again, so NotFound is believed only of an account that was seen to have what it should.
 
-// standing is what is known about an account from one provider's point of view.
+// standing is what is known about an account from one provider's point of view; 0 = it was not listed yet.
 type standing struct{ is atomic.Int32 }
 
 const (
-	// unverified: the account was not listed yet.
-	unverified int32 = iota
 	// verified: the account has what it should have.
-	verified
+	verified int32 = iota + 1
 	// changed: so much is missing, or too much, that it may be another account.
 	changed
 )

@@ -29,17 +29,20 @@ type step struct {
 	do   func(ctx context.Context, run *Run) error
 }
 
-// live is the life: two providers; a sandbox with files; commands, short, long and cancelled; a sandbox of the default provider,
-// which changes meanwhile; and the end of everything, in the worst order.
+// live is the life: two providers; a sandbox that is lost and made again; a sandbox with files; commands, short, long and cancelled;
+// pause and resume; a sandbox of the default provider, which changes meanwhile; and the end of everything, in the worst order.
 func (c *scene) live(ctx context.Context, run *Run) error {
 	for _, s := range []step{
 		{"make the providers", c.makeProviders},
+		{"make the sandbox phoenix, and end it", c.makePhoenix},
 		{"make the sandbox box", c.makeBox},
 		{"run a short command", func(ctx context.Context, run *Run) error { return c.command(ctx, run, "short", "box", "echo done") }},
 		{"run a long command", func(ctx context.Context, run *Run) error {
 			return c.command(ctx, run, "long", "box", "for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.1; done")
 		}},
 		{"cancel a command", c.cancelCommand},
+		{"pause box, and resume it for a command", c.pauseBox},
+		{"see phoenix made again", c.seePhoenix},
 		{"make the sandbox other, and change the default provider", c.makeOther},
 		{"run a command in other", func(ctx context.Context, run *Run) error {
 			return c.command(ctx, run, "elsewhere", "other", "echo done")
@@ -49,7 +52,7 @@ func (c *scene) live(ctx context.Context, run *Run) error {
 		{"delete everything at once", c.deleteAll},
 		{"look for what is left", c.nothingIsLeft},
 	} {
-		c.timeline.add("chaos", "step: %s", s.name)
+		c.timeline.addf("chaos", "step: %s", s.name)
 		if err := s.do(ctx, run); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
@@ -86,6 +89,59 @@ func (c *scene) makeBox(ctx context.Context, _ *Run) error {
 		return err
 	}
 	return c.ready(ctx, box)
+}
+
+// makePhoenix makes a sandbox that shall be made again when it is lost, and has the provider lose it.
+func (c *scene) makePhoenix(ctx context.Context, _ *Run) error {
+	phoenix := builders.MakeSandbox(c.namespace, "phoenix").NamespacedProvider("first").
+		Lifetime(v1alpha1.SandboxLifetime{OnLoss: v1alpha1.OnLossRecreate}).Obj()
+	if err := c.create(ctx, phoenix); err != nil {
+		return err
+	}
+	if err := c.ready(ctx, phoenix); err != nil {
+		return err
+	}
+	return c.control.Kill(ctx, phoenix.Status.SandboxID)
+}
+
+func (c *scene) seePhoenix(ctx context.Context, _ *Run) error {
+	phoenix := &v1alpha1.Sandbox{ObjectMeta: c.object("phoenix")}
+	err := c.until(ctx, phoenix, "have a second remote", func() bool { return phoenix.Status.Incarnation > 1 })
+	if err != nil {
+		return err
+	}
+	return c.ready(ctx, phoenix)
+}
+
+// pauseBox has a command wait for its sandbox, which its owner paused.
+func (c *scene) pauseBox(ctx context.Context, run *Run) error {
+	box := &v1alpha1.Sandbox{ObjectMeta: c.object("box")}
+	if err := c.desire(ctx, box, v1alpha1.DesiredPaused); err != nil {
+		return err
+	}
+	err := c.until(ctx, box, "pause", func() bool {
+		ready := meta.FindStatusCondition(box.Status.Conditions, v1alpha1.ConditionReady)
+		return ready != nil && (ready.Reason == v1alpha1.ReasonPaused || c.plan.loses() && ready.Reason == v1alpha1.ReasonRemoteGone)
+	})
+	if err != nil {
+		return err
+	}
+	patient := builders.MakeExec(c.namespace, "patient", "box").Shell(c.counted("patient", "echo done")).Obj()
+	if err := c.create(ctx, patient); err != nil {
+		return err
+	}
+	if err := c.desire(ctx, box, v1alpha1.DesiredRunning); err != nil {
+		return err
+	}
+	if err := c.finished(ctx, patient); err != nil {
+		return err
+	}
+	return c.judge(run, patient, v1alpha1.OutcomeSucceeded)
+}
+
+func (c *scene) desire(ctx context.Context, sandbox *v1alpha1.Sandbox, state v1alpha1.SandboxDesiredState) error {
+	patch := fmt.Sprintf(`{"spec":{"desiredState":%q}}`, state)
+	return c.client.Patch(ctx, sandbox, client.RawPatch("application/merge-patch+json", []byte(patch)))
 }
 
 // makeOther makes a sandbox whose provider is the default, which is another before anybody can have finished with it.
@@ -180,7 +236,8 @@ func (c *scene) deleteAll(ctx context.Context, _ *Run) error {
 		return err
 	}
 	for _, object := range []client.Object{
-		&v1alpha1.Sandbox{ObjectMeta: c.object("other")}, &v1alpha1.SandboxExec{ObjectMeta: c.object("short")},
+		&v1alpha1.Sandbox{ObjectMeta: c.object("other")}, &v1alpha1.Sandbox{ObjectMeta: c.object("phoenix")},
+		&v1alpha1.SandboxExec{ObjectMeta: c.object("patient")}, &v1alpha1.SandboxExec{ObjectMeta: c.object("short")},
 		&v1alpha1.SandboxExec{ObjectMeta: c.object("long")}, &v1alpha1.SandboxExec{ObjectMeta: c.object("cancelled")},
 		&v1alpha1.SandboxExec{ObjectMeta: c.object("elsewhere")}, &v1alpha1.SandboxExec{ObjectMeta: c.object("orphaned")},
 		&v1alpha1.SandboxProvider{ObjectMeta: c.object("first")}, &v1alpha1.SandboxProvider{ObjectMeta: c.object("second")},

@@ -53,27 +53,43 @@ func (r Run) Points() []Point {
 // listLag is shorter than the time after which a backend's user believes a list.
 const listLag = backend.VisibilityDelay / 2
 
-// Matrix has a plan for each kill and each fault.
+// Matrix has a plan for each kill and each fault. How a remote is found again makes a difference only where one is made or ended:
+// all else is left to one flavour.
 func Matrix(all []Point) []Plan {
 	var plans []Plan
-	for _, flavour := range Flavours() {
-		for _, p := range all {
-			plans = append(plans, Plan{Flavour: flavour, Kills: []Point{p}})
-			if flavour == backend.Listed && strings.HasPrefix(p.Call, "create ") {
-				plans = append(plans, Plan{Flavour: flavour, Kills: []Point{p}, ListLag: listLag})
-			}
+	for _, p := range all {
+		plans = append(plans, Plan{Flavour: backend.Named, Kills: []Point{p}})
+		if p.isAboutRemotes() {
+			plans = append(plans, Plan{Flavour: backend.Listed, Kills: []Point{p}})
+		}
+		if isCreate(p.Call) {
+			plans = append(plans, Plan{Flavour: backend.Listed, Kills: []Point{p}, ListLag: listLag})
 		}
 	}
-	// How a remote is found again makes no difference to a single fault, but to one in the making of it.
 	for _, call := range providerCalls(all) {
-		for _, kind := range fake.Kinds() {
+		for _, kind := range kindsAt(call) {
 			plans = append(plans, Plan{Flavour: backend.Named, Faults: []fake.Fault{NewFault(kind, call)}})
-			if strings.HasPrefix(call, "create ") {
+			if isCreate(call) {
 				plans = append(plans, Plan{Flavour: backend.Listed, Faults: []fake.Fault{NewFault(kind, call)}, ListLag: listLag})
 			}
 		}
 	}
 	return plans
+}
+
+func isCreate(call string) bool { return strings.HasPrefix(call, fake.Create+" ") }
+
+// isAboutRemotes says of a point that it is in the making or the ending of a remote.
+func (p Point) isAboutRemotes() bool {
+	return strings.HasPrefix(p.Call, "patch sandboxes") || isCreate(p.Call) || strings.HasPrefix(p.Call, fake.Destroy+" ")
+}
+
+// kindsAt are the faults of interest at a call: of one that only looks, what can be taken for news.
+func kindsAt(call string) []fake.Kind {
+	if operation, _, _ := strings.Cut(call, " "); onlyLooks(operation) {
+		return []fake.Kind{fake.Broken, fake.Denied, fake.Death}
+	}
+	return fake.Kinds()
 }
 
 // providerCalls are the calls at which faults strike.

@@ -98,7 +98,9 @@ func points(writes []apiproxy.Request, calls []fake.Call) []Point {
 			continue
 		}
 		for _, when := range []string{Before, After, Late} {
-			all = append(all, Point{Provider, call.Point(), when})
+			if when != Late || !onlyLooks(call.Operation) {
+				all = append(all, Point{Provider, call.Point(), when})
+			}
 		}
 	}
 	return all
@@ -109,5 +111,10 @@ const mostLooks = 12
 
 // isPeriodic says of calls which change nothing, and which a run has now more of, now less.
 func isPeriodic(call fake.Call) bool {
-	return call.N > mostLooks || call.N > 2 && slices.Contains([]string{fake.List, fake.Get, fake.FindByName}, call.Operation)
+	return call.N > mostLooks || call.N > 2 && onlyLooks(call.Operation)
+}
+
+// onlyLooks says of an operation that it has no effect.
+func onlyLooks(operation string) bool {
+	return slices.Contains([]string{fake.List, fake.Get, fake.FindByName}, operation)
 }

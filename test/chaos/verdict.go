@@ -65,7 +65,7 @@ func (c *scene) nothingIsLeft(ctx context.Context, _ *Run) error {
 	if err != nil {
 		return fmt.Errorf("%w: LEAKED remotes %q and Secrets %q", err, remotes, secrets)
 	}
-	for _, name := range []string{"short", "long", "cancelled", "elsewhere", "orphaned"} {
+	for _, name := range []string{"short", "long", "cancelled", "elsewhere", "orphaned", "patient"} {
 		if ran := c.runs(name); ran > 1 {
 			return fmt.Errorf("the command of %s RAN %d TIMES", name, ran)
 		}
@@ -90,8 +90,8 @@ func (c *scene) copiedSecrets(ctx context.Context) []string {
 
 // The writes that the life needs without trouble, by resource, and what each kill and fault may add.
 const (
-	sandboxWrites = 3 * 4
-	execWrites    = 5 * 5
+	sandboxWrites = 5*4 + 6
+	execWrites    = 6 * 5
 	perTrouble    = 8
 )
 
@@ -101,7 +101,8 @@ func (c *scene) withinBudget() error {
 	for resource, budget := range map[string]int{"sandboxes": sandboxWrites, "sandboxexecs": execWrites} {
 		writes := c.proxy.Since(0, func(r apiproxy.Request) bool { return apiproxy.IsWrite(r) && r.Resource == resource })
 		if len(writes) > budget+trouble {
-			return fmt.Errorf("the managers wrote %d times to %s; the budget is %d and %d for trouble", len(writes), resource, budget, trouble)
+			return fmt.Errorf("the managers wrote %d times to %s; the budget is %d and %d for trouble",
+				len(writes), resource, budget, trouble)
 		}
 	}
 	return nil

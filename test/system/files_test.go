@@ -167,10 +167,10 @@ var _ = Describe("The files of a SandboxExec", func() {
 			"/dev/zero":   {v1alpha1.OutputNotRegular, "neither a file nor a directory"},
 			"/srv/zero":   {v1alpha1.OutputNotRegular, "neither a file nor a directory"},
 			"/srv/pipe":   {v1alpha1.OutputNotRegular, "neither a file nor a directory"},
-			"/srv/huge":   {v1alpha1.OutputTooLarge, "It is 5368709120 bytes, more than the 16384 that status takes"},
-			"/srv/long":   {v1alpha1.OutputTooLarge, "It is 20000 bytes, more than the 16384 that status takes: name a ConfigMap"},
+			"/srv/huge":   {v1alpha1.OutputTooLarge, "It is 5368709120 bytes, more than the 921600 that one ConfigMap or Secret takes"},
+			"/srv/long":   {v1alpha1.OutputTooLarge, "It is 20000 bytes, more than the 16384 that status takes: name a ConfigMap or a Secret"},
 			"/srv/binary": {v1alpha1.OutputNotText, "name a ConfigMap or a Secret for it in to"},
-			"/srv/over":   {v1alpha1.OutputTooLarge, "It is 921601 bytes, more than the 921600 that one ConfigMap or Secret takes"},
+			"/srv/over":   {v1alpha1.OutputTooLarge, "It is 921601 bytes, more than the 921600 that one ConfigMap or Secret takes: write"},
 		} {
 			Expect(outputOf(run, path).State).To(Equal(want.state), path)
 			Expect(outputOf(run, path).Message).To(ContainSubstring(want.says), path)

@@ -7,17 +7,25 @@ package main
 
 import (
 	"flag"
+	"time"
 
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 
+	"github.com/sandbox-operator/sandbox-operator/internal/controller"
 	"github.com/sandbox-operator/sandbox-operator/internal/manager"
 	"github.com/sandbox-operator/sandbox-operator/test/chaos/backend"
 )
 
 func main() {
 	namespace := flag.String("chaos-namespace", "", "the namespace that is seen, beside the operator's own")
-	manager.Main(backend.Registry(), "chaos", func(options *ctrl.Options) {
-		options.Cache.DefaultNamespaces = map[string]cache.Config{*namespace: {}, flag.Lookup("namespace").Value.String(): {}}
+	manager.Main(backend.Registry(), "chaos", manager.Variation{
+		Manager: func(options *ctrl.Options) {
+			options.Cache.DefaultNamespaces = map[string]cache.Config{*namespace: {}, flag.Lookup("namespace").Value.String(): {}}
+		},
+		// What is lost is made again without waiting for a provider that may be mistaken: the suite's tells when it is.
+		Controller: func(options *controller.Options) {
+			options.LossDelay, options.RecreateDelay = 200*time.Millisecond, 200*time.Millisecond
+		},
 	})
 }
