@@ -156,6 +156,12 @@ func (o *output) tooLarge(limit int64) {
 		size = fmt.Sprintf("It is %d bytes, more than", *o.status.Bytes)
 	}
 	o.status.State, o.content = v1alpha1.OutputTooLarge, nil
+	if o.status.Bytes != nil && *o.status.Bytes > mostStored {
+		// No other place helps.
+		o.status.Message = fmt.Sprintf("%s the %d that one ConfigMap or Secret takes: write less, or have the command "+
+			"send it to a store of yours", size, mostStored)
+		return
+	}
 	if o.to == nil {
 		o.status.Message = fmt.Sprintf("%s the %d that status takes: name a ConfigMap or a Secret for it in to, which takes %d",
 			size, limit, mostStored)

@@ -5,6 +5,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -56,7 +57,11 @@ func (p *execPass) start(ctx context.Context) (ctrl.Result, error) {
 	if err != nil {
 		return p.blocked(ctx, err)
 	}
-	if refusal, err := p.refusal(ctx, door, program); err != nil {
+	var leaving *leavingError
+	if refusal, err := p.refusal(ctx, door, program); errors.As(err, &leaving) {
+		p.setProgress(v1alpha1.ConditionReconciling, v1alpha1.ReasonNameConflict, "The command was not started yet: "+leaving.message)
+		return ctrl.Result{RequeueAfter: min(jittered(leavingPoll), p.untilStartDeadline())}, p.record(ctx)
+	} else if err != nil {
 		return ctrl.Result{}, err
 	} else if refusal != nil {
 		return p.endUnstarted(ctx, *refusal)
@@ -89,6 +94,9 @@ func (p *execPass) start(ctx context.Context) (ctrl.Result, error) {
 	p.first = true
 	return p.launch(reserved, door, program, refs)
 }
+
+// leavingPoll is how often an object is looked for that is being deleted.
+const leavingPoll = 300 * time.Millisecond
 
 // refusal is the end of a run that can never work as its spec stands; nil where nothing is known to be wrong.
 func (p *execPass) refusal(ctx context.Context, door *provider.Door, program execution.Program) (*ending, error) {

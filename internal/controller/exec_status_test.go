@@ -4,11 +4,13 @@
 package controller
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 	"github.com/sandbox-operator/sandbox-operator/internal/execution"
 )
 
@@ -29,6 +31,27 @@ func TestCompletedAt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			if got := c.ending.completedAt(noon, c.started); !got.Equal(c.want) {
 				t.Errorf("it ended at %s, not at %s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestWhatIsTooLargeIsToldWhereItFits(t *testing.T) {
+	for name, c := range map[string]struct {
+		bytes int64
+		to    *v1alpha1.OutputDestination
+		want  string
+	}{
+		"for status":                       {mostKept + 1, nil, "name a ConfigMap or a Secret"},
+		"for status, and everywhere":       {mostStored + 1, nil, "a store of yours"},
+		"for a ConfigMap that others fill": {mostStored, &v1alpha1.OutputDestination{}, "one of its own"},
+		"for every ConfigMap":              {mostStored + 1, &v1alpha1.OutputDestination{}, "takes: write less"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := output{to: c.to}
+			o.status.Bytes = &c.bytes
+			if o.tooLarge(mostKept); !strings.Contains(o.status.Message, c.want) {
+				t.Errorf("%q doesn't say %q", o.status.Message, c.want)
 			}
 		})
 	}

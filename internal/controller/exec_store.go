@@ -125,7 +125,7 @@ func (o *output) stored(in *stored, keys []string, problem *storeProblem) {
 // storeStreams adds the whole of the streams to their objects, or beginning and end where they are longer.
 func (p *execPass) storeStreams(e *ending, object func(destination) *stored) []storing {
 	streams := p.exec.Spec.Streams
-	if streams == nil || e.end == nil || e.withheld {
+	if streams == nil || e.end == nil {
 		return nil
 	}
 	var pending []storing
@@ -143,6 +143,9 @@ func (p *execPass) storeStreams(e *ending, object func(destination) *stored) []s
 			continue
 		}
 		d := p.destinationOf(s.limits.To, s.name)
+		if e.withheld && !d.secret {
+			continue
+		}
 		parts := e.parts(d, s.stream)
 		into, keys, size := object(d), slices.Sorted(maps.Keys(parts)), 0
 		for _, part := range parts {
@@ -254,9 +257,28 @@ func (p *execPass) takenDestination(ctx context.Context) (string, error) {
 		if client.IgnoreNotFound(err) != nil {
 			return "", fmt.Errorf("reading %s: %w", d.name, err)
 		}
+		if err == nil && isOfEarlier(object, p.exec) {
+			return "", &leavingError{(&stored{secret: d.secret, name: d.name}).leaving()}
+		}
 		if err == nil && !metav1.IsControlledBy(object, p.exec) {
 			return (&stored{secret: d.secret, name: d.name}).taken(), nil
 		}
 	}
 	return "", nil
+}
+
+// leavingError is an object in the way that the garbage collector is about to delete.
+type leavingError struct{ message string }
+
+// Error implements error.
+func (e *leavingError) Error() string { return e.message }
+
+// isOfEarlier says that the object was made by a run of the same name which is gone, as where a manifest is replaced.
+func isOfEarlier(object client.Object, exec *v1alpha1.SandboxExec) bool {
+	owner := metav1.GetControllerOf(object)
+	return owner != nil && owner.Kind == "SandboxExec" && owner.Name == exec.Name && owner.UID != exec.UID
+}
+
+func (s *stored) leaving() string {
+	return fmt.Sprintf("%s %q is that of an earlier run of this name, and is being deleted with it", destination{secret: s.secret}.kind(), s.name)
 }

@@ -48,7 +48,9 @@ func TestAnAttachedCommandHasAllThatItsProgramSays(t *testing.T) {
 	sandbox := &attachedSandbox{result: backends.Result{ExitCode: 7, Stdout: []byte("0123456789"), Stderr: []byte("e")}}
 	program := Program{
 		Argv: []string{"a", "b"}, WorkingDir: "/w", Env: map[string]string{"K": "V"}, Stdin: []byte("in"), Timeout: time.Minute,
-		SecretsDigest: "given", Inputs: []Input{{Path: "/i", Content: []byte("x"), Mode: 0o600}, {Path: "/j", Content: []byte("y"), Mode: 0o755}},
+		SecretsDigest: "given", Inputs: []Input{
+			{Path: "/i", Content: []byte("x"), Mode: 0o600}, {Path: "/j", Content: []byte("y"), Mode: 0o755},
+		},
 	}
 	end, rich, err := Attach(t.Context(), sandbox, program, keepSome, Keep{})
 	if err != nil || rich != nil {
@@ -58,7 +60,8 @@ func TestAnAttachedCommandHasAllThatItsProgramSays(t *testing.T) {
 		t.Errorf("the calls were %q, want %q", sandbox.calls, want)
 	}
 	c := sandbox.command
-	if !reflect.DeepEqual(c.Argv, program.Argv) || c.WorkingDir != "/w" || c.Env["K"] != "V" || string(c.Stdin) != "in" || c.Timeout != time.Minute {
+	if !reflect.DeepEqual(c.Argv, program.Argv) || c.WorkingDir != "/w" || c.Env["K"] != "V" || string(c.Stdin) != "in" ||
+		c.Timeout != time.Minute {
 		t.Errorf("the command was %+v", c)
 	}
 	if end.ExitCode != 7 || end.Cause != CauseExited || end.SecretsDigest != "given" {
@@ -75,12 +78,15 @@ func TestAnAttachedCommandHasAllThatItsProgramSays(t *testing.T) {
 
 func TestAttachedCodeBringsItsRichResults(t *testing.T) {
 	sandbox := &attachedSandbox{rich: []backends.RichResult{{Name: "plot"}}}
-	program := Program{Code: &Code{Language: "python", Source: "1"}, WorkingDir: "/w", Env: map[string]string{"K": "V"}, Timeout: time.Minute}
+	program := Program{
+		Code: &Code{Language: "python", Source: "1"}, WorkingDir: "/w", Env: map[string]string{"K": "V"}, Timeout: time.Minute,
+	}
 	_, rich, err := Attach(t.Context(), sandbox, program, keepSome, keepSome)
 	if err != nil || len(rich) != 1 || rich[0].Name != "plot" {
 		t.Fatalf("got %v, %v", rich, err)
 	}
-	if c := sandbox.code; c.Language != "python" || c.Source != "1" || c.WorkingDir != "/w" || c.Env["K"] != "V" || c.Timeout != time.Minute {
+	c := sandbox.code
+	if c.Language != "python" || c.Source != "1" || c.WorkingDir != "/w" || c.Env["K"] != "V" || c.Timeout != time.Minute {
 		t.Errorf("the code was %+v", c)
 	}
 }
@@ -104,7 +110,8 @@ func TestOnlyErrorsThatPromiseItSayThatNothingWasStarted(t *testing.T) {
 			t.Errorf("%s: got %v", code, err)
 		}
 	}
-	if _, _, err := Attach(t.Context(), &attachedSandbox{err: context.Canceled}, shellLine("x"), keepSome, keepSome); errors.Is(err, ErrNotStarted) {
+	_, _, err := Attach(t.Context(), &attachedSandbox{err: context.Canceled}, shellLine("x"), keepSome, keepSome)
+	if errors.Is(err, ErrNotStarted) {
 		t.Error("a call that was cut is no proof")
 	}
 }
@@ -114,7 +121,8 @@ func TestAnInputThatCantBeWrittenKeepsAnAttachedProgramFromRunning(t *testing.T)
 	program := shellLine("x")
 	program.Inputs = []Input{{Path: "/i"}}
 	_, _, err := Attach(t.Context(), sandbox, program, keepSome, keepSome)
-	if !errors.Is(err, ErrNotStarted) || !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "/i") || len(sandbox.calls) != 1 {
+	if !errors.Is(err, ErrNotStarted) || !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "/i") ||
+		len(sandbox.calls) != 1 {
 		t.Fatalf("got %v after %q", err, sandbox.calls)
 	}
 }

@@ -18,7 +18,7 @@ func programsIn(t *testing.T, scripts map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, script := range scripts {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil { //nolint:gosec // it is run
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -37,7 +37,7 @@ func TestArgumentsOfCodeArriveUnchanged(t *testing.T) {
 			Interpreters: []Interpreter{{Argv: []string{"sh", "-u"}}}, Extension: "sh",
 			Source: "printf '%s|' \"$#\" \"$@\"", Arguments: []string{"a b", "", "it's", "$HOME", "-x", "a\nb"},
 		}}
-		wantOutput(t, wantEnd(t, run.mustStart(t, program), 0, CauseExited).Stdout, "6|a b||it's|$HOME|-x|a\nb|")
+		wantOutput(t, wantEnd(t, run.finish(t, program), 0, CauseExited).Stdout, "6|a b||it's|$HOME|-x|a\nb|")
 	})
 }
 
@@ -56,7 +56,7 @@ func TestAnInterpreterThatFailsItsCheckIsPassedOver(t *testing.T) {
 				{Argv: []string{"new", "--flag"}, Check: []string{"new", "--check"}},
 			}},
 		}
-		end := wantEnd(t, run.mustStart(t, program), 0, CauseExited)
+		end := wantEnd(t, run.finish(t, program), 0, CauseExited)
 		wantOutput(t, end.Stdout, "input new 2\n")
 		wantOutput(t, end.Stderr, "")
 	})
@@ -81,7 +81,7 @@ func TestTheFirstInterpreterOfSeveralIsTaken(t *testing.T) {
 				Code: &Code{Extension: "ts", Source: "x", Interpreters: typeScript, Arguments: []string{"a.arg"}},
 			}
 			// Programs of this machine do not come before the test's own, but may stand where it has none yet.
-			end := wantEnd(t, each.mustStart(t, program), 0, CauseExited)
+			end := wantEnd(t, each.finish(t, program), 0, CauseExited)
 			if got := string(end.Stdout.Head); !strings.HasPrefix(got, name+" ") {
 				t.Errorf("with %s, %q ran", name, got)
 			}
@@ -94,7 +94,7 @@ func TestWhatIsBuiltIsRunWithItsOwnExitCode(t *testing.T) {
 		build := func(name string) Report {
 			each := run
 			each.Name += "." + name
-			return each.mustStart(t, Program{
+			return each.finish(t, Program{
 				// It "builds" a program that prints its arguments and its source.
 				Env: map[string]string{"PATH": programsIn(t, map[string]string{"go": `
 [ "$*" = "build -o $3 $4" ] || exit 99
@@ -129,7 +129,7 @@ func TestATracebackComesBackUnharmed(t *testing.T) {
 		program := Program{Code: &Code{
 			Interpreters: []Interpreter{{Argv: []string{"perl"}}}, Extension: "pl", Source: "sub f {\n  die 'no \"way\" \\ % ü'\n}\nf();\n",
 		}}
-		end := wantEnd(t, run.mustStart(t, program), 255, CauseExited)
+		end := wantEnd(t, run.finish(t, program), 255, CauseExited)
 		want := "no \"way\" \\ % ü at " + filepath.Join(run.Sandbox.SpoolRoot(), run.Name, "code.pl") + " line 2.\n"
 		wantOutput(t, end.Stderr, want)
 	})

@@ -87,13 +87,15 @@ func TestWhatIsCollected(t *testing.T) {
 		"a directory that became a file": {fakeFile{info: mode(fs.ModeDir, 0), list: syscall.ENOTDIR}, FoundOther, 0},
 		"a link to a file":               {fakeFile{info: mode(fs.ModeSymlink|0o777, 3), content: "hello"}, FoundFile, 1},
 		"a link to a large file":         {fakeFile{info: mode(fs.ModeSymlink|0o777, 3), content: "0123456789a"}, FoundTooLarge, 1},
-		"a link to a directory":          {fakeFile{info: mode(fs.ModeSymlink, 3), read: syscall.EISDIR, entries: listing}, FoundDirectory, 1},
-		"a link that leads nowhere":      {fakeFile{info: mode(fs.ModeSymlink, 3), read: fs.ErrNotExist}, FoundNothing, 1},
-		"a link to a device":             {fakeFile{info: mode(fs.ModeSymlink, 3), read: fs.ErrInvalid}, FoundOther, 1},
-		"links in a circle":              {fakeFile{info: mode(fs.ModeSymlink, 3), read: syscall.ELOOP}, FoundUnreadable, 1},
-		"a device, unread":               {fakeFile{info: mode(fs.ModeDevice|fs.ModeCharDevice|0o666, 0)}, FoundOther, 0},
-		"a pipe, unread":                 {fakeFile{info: mode(fs.ModeNamedPipe|0o666, 0)}, FoundOther, 0},
-		"a socket, unread":               {fakeFile{info: mode(fs.ModeSocket|0o666, 0)}, FoundOther, 0},
+		"a link to a directory": {
+			fakeFile{info: mode(fs.ModeSymlink, 3), read: syscall.EISDIR, entries: listing}, FoundDirectory, 1,
+		},
+		"a link that leads nowhere": {fakeFile{info: mode(fs.ModeSymlink, 3), read: fs.ErrNotExist}, FoundNothing, 1},
+		"a link to a device":        {fakeFile{info: mode(fs.ModeSymlink, 3), read: fs.ErrInvalid}, FoundOther, 1},
+		"links in a circle":         {fakeFile{info: mode(fs.ModeSymlink, 3), read: syscall.ELOOP}, FoundUnreadable, 1},
+		"a device, unread":          {fakeFile{info: mode(fs.ModeDevice|fs.ModeCharDevice|0o666, 0)}, FoundOther, 0},
+		"a pipe, unread":            {fakeFile{info: mode(fs.ModeNamedPipe|0o666, 0)}, FoundOther, 0},
+		"a socket, unread":          {fakeFile{info: mode(fs.ModeSocket|0o666, 0)}, FoundOther, 0},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -127,6 +127,20 @@ func (r Run) mustStart(t *testing.T, program Program) Report {
 	return report
 }
 
+// finish starts it and follows it to its end, which may come after the first call where the machine is busy.
+func (r Run) finish(t *testing.T, program Program) Report {
+	t.Helper()
+	if report := r.mustStart(t, program); !isUnderWay(report.State) {
+		return report
+	}
+	return r.follow(t)
+}
+
+// isUnderWay says that another state will follow.
+func isUnderWay(state State) bool {
+	return state == StateRunning || state == StateStarting || state == StateLost
+}
+
 // follow looks until the run is over.
 func (r Run) follow(t *testing.T) Report {
 	t.Helper()
@@ -135,7 +149,7 @@ func (r Run) follow(t *testing.T) Report {
 		if err != nil {
 			t.Fatalf("look: %v", err)
 		}
-		if report.State != StateRunning && report.State != StateLost {
+		if !isUnderWay(report.State) {
 			return report
 		}
 	}

@@ -52,7 +52,7 @@ func TestInputsOfEveryLengthArriveByteForByte(t *testing.T) {
 		for _, length := range lengths {
 			program.Inputs = append(program.Inputs, Input{Path: path(length), Content: everyByte(length), Mode: 0o640})
 		}
-		wantEnd(t, run.mustStart(t, program), 0, CauseExited)
+		wantEnd(t, run.finish(t, program), 0, CauseExited)
 		for _, length := range lengths {
 			wantFile(t, path(length), everyByte(length), 0o640)
 		}
@@ -67,7 +67,7 @@ func TestContentThatLooksLikeAnOptionArrives(t *testing.T) {
 		program := Program{
 			Argv: []string{"cat"}, Stdin: []byte("-----BEGIN"), Inputs: []Input{{Path: path, Content: content, Mode: 0o644}},
 		}
-		wantOutput(t, wantEnd(t, run.mustStart(t, program), 0, CauseExited).Stdout, "-----BEGIN")
+		wantOutput(t, wantEnd(t, run.finish(t, program), 0, CauseExited).Stdout, "-----BEGIN")
 		wantFile(t, path, content, 0o644)
 	})
 }
@@ -88,7 +88,7 @@ func TestLongInputsStandardInputAndCodeComeTogether(t *testing.T) {
 			})
 		}
 		program.Inputs = append(program.Inputs, Input{Path: filepath.Join(dir, "short"), Content: []byte("short"), Mode: 0o600})
-		end := wantEnd(t, run.mustStart(t, program), 0, CauseExited)
+		end := wantEnd(t, run.finish(t, program), 0, CauseExited)
 		sum := sha256.Sum256(program.Stdin)
 		wantOutput(t, end.Stdout, hex.EncodeToString(sum[:])+"  -\nshort")
 		for _, input := range program.Inputs {
@@ -106,7 +106,7 @@ func TestInputsHaveTheirModesAndMakeTheirDirectories(t *testing.T) {
 		for _, mode := range modes {
 			program.Inputs = append(program.Inputs, Input{Path: filepath.Join(dir, mode.String()), Content: []byte("x"), Mode: mode})
 		}
-		wantOutput(t, wantEnd(t, run.mustStart(t, program), 0, CauseExited).Stdout, "755\n")
+		wantOutput(t, wantEnd(t, run.finish(t, program), 0, CauseExited).Stdout, "755\n")
 		for _, mode := range modes {
 			wantFile(t, filepath.Join(dir, mode.String()), []byte("x"), mode)
 		}
@@ -128,7 +128,7 @@ func TestAnInputReplacesALinkAndNotWhatItLeadsTo(t *testing.T) {
 			t.Fatal(err)
 		}
 		program := Program{Argv: []string{"true"}, Inputs: []Input{{Path: link, Content: []byte("new"), Mode: 0o644}}}
-		wantEnd(t, run.mustStart(t, program), 0, CauseExited)
+		wantEnd(t, run.finish(t, program), 0, CauseExited)
 		wantFile(t, link, []byte("new"), 0o644)
 		wantFile(t, target, []byte("untouched"), 0o600)
 	})
@@ -152,7 +152,7 @@ func TestAnInputThatCantBePutInPlaceKeepsTheCommandFromRunning(t *testing.T) {
 				each.Name += "x"
 				program := shellLine("echo >" + ran)
 				program.Inputs, program.Stdin = []Input{{Path: c.path, Content: content, Mode: 0o644}}, []byte("s3cret")
-				report := each.mustStart(t, program)
+				report := each.finish(t, program)
 				if report.State != StateRefused || report.Reason != "InputFailed" || !strings.Contains(report.Message, c.path) ||
 					!strings.Contains(report.Message, c.why) {
 					t.Errorf("%s: got %+v", c.path, report)
@@ -173,11 +173,11 @@ func TestALongTextAtTheEndOfTheScriptIsNeverRun(t *testing.T) {
 		ran := filepath.Join(t.TempDir(), "ran")
 		line := "\necho >" + ran + "\n"
 		program := Program{Argv: []string{"true"}, Stdin: []byte(strings.Repeat(line, 20_000/len(line)+1))}
-		wantEnd(t, run.mustStart(t, program), 0, CauseExited)
+		wantEnd(t, run.finish(t, program), 0, CauseExited)
 		program.Argv = []string{"/"}
 		again := run
 		again.Name += ".directory"
-		wantEnd(t, again.mustStart(t, program), 126, CauseExited)
+		wantEnd(t, again.finish(t, program), 126, CauseExited)
 		if _, err := os.Stat(ran); err == nil {
 			t.Fatal("standard input was taken for a script")
 		}
@@ -195,7 +195,8 @@ func TestWhatIsTooLargeIsToldBeforeAnythingIsStarted(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "16777217 bytes together, and may be 16777216") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := (Run{Sandbox: shellless{}, Name: "x"}).Start(t.Context(), program); err == nil || strings.Contains(err.Error(), "calling") {
+	_, err = Run{Sandbox: shellless{}, Name: "x"}.Start(t.Context(), program)
+	if err == nil || strings.Contains(err.Error(), "calling") {
 		t.Errorf("it was handed on: %v", err)
 	}
 }

@@ -8,6 +8,7 @@ package chaos_test
 import (
 	"cmp"
 	"fmt"
+	"net/http"
 	"os"
 	"slices"
 	"strconv"
@@ -15,7 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"go.uber.org/goleak"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/sandbox-operator/sandbox-operator/test/chaos"
 )
@@ -48,8 +51,11 @@ func TestNothingLeaksNothingRunsTwiceNothingIsStuck(t *testing.T) {
 	}
 	ignore := goleak.IgnoreCurrent()
 	t.Cleanup(func() {
-		goleak.VerifyNone(t, ignore, goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"))
+		http.DefaultClient.CloseIdleConnections()
+		goleak.VerifyNone(t, ignore, goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"),
+			goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"))
 	})
+	log.SetLogger(logr.Discard()) // controller-runtime asks for one
 	stage, err := chaos.NewStage(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +95,7 @@ func choose(t *testing.T, known []chaos.Point) []chaos.Plan {
 	}
 	drawn := number(t, seed, int(time.Now().UnixNano()&0xffffff))
 	t.Logf("the sample's seed is %d: replay it with %s=%d", drawn, seed, drawn)
-	return chaos.Sample(known, uint64(drawn), number(t, sampleSize, defaultSample)) //nolint:gosec // it is no quantity
+	return chaos.Sample(known, uint64(drawn), number(t, sampleSize, defaultSample))
 }
 
 func number(t *testing.T, name string, otherwise int) int {

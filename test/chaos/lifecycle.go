@@ -52,7 +52,7 @@ func (c *scene) live(ctx context.Context, run *Run) error {
 		{"delete everything at once", c.deleteAll},
 		{"look for what is left", c.nothingIsLeft},
 	} {
-		c.timeline.add("chaos", "step: %s", s.name)
+		c.timeline.addf("chaos", "step: %s", s.name)
 		if err := s.do(ctx, run); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
@@ -120,8 +120,8 @@ func (c *scene) pauseBox(ctx context.Context, run *Run) error {
 		return err
 	}
 	err := c.until(ctx, box, "pause", func() bool {
-		condition := meta.FindStatusCondition(box.Status.Conditions, v1alpha1.ConditionReady)
-		return condition != nil && (condition.Reason == v1alpha1.ReasonPaused || c.plan.loses() && condition.Reason == v1alpha1.ReasonRemoteGone)
+		ready := meta.FindStatusCondition(box.Status.Conditions, v1alpha1.ConditionReady)
+		return ready != nil && (ready.Reason == v1alpha1.ReasonPaused || c.plan.loses() && ready.Reason == v1alpha1.ReasonRemoteGone)
 	})
 	if err != nil {
 		return err

@@ -50,14 +50,14 @@ func ParsePlan(text string) (Plan, error) {
 	words := strings.Split(text, ", ")
 	plan := Plan{Flavour: words[0]}
 	for _, word := range words[1:] {
-		if err := plan.parse(word); err != nil {
+		if err := parseInto(&plan, word); err != nil {
 			return Plan{}, err
 		}
 	}
 	return plan, nil
 }
 
-func (p *Plan) parse(word string) error {
+func parseInto(p *Plan, word string) error {
 	if point, ok := strings.CutPrefix(word, "kill at "); ok {
 		kill, err := ParsePoint(point)
 		p.Kills = append(p.Kills, kill)

@@ -146,7 +146,7 @@ func (c *scene) startManager() error {
 		close(m.ended)
 	}()
 	c.manager = m
-	c.timeline.add("chaos", "the manager starts (process %d)", command.Process.Pid)
+	c.timeline.addf("chaos", "the manager starts (process %d)", command.Process.Pid)
 	return nil
 }
 
@@ -166,7 +166,7 @@ func (c *scene) restart(why string) error {
 	defer c.mu.Unlock()
 	c.killManager()
 	c.kills++
-	c.timeline.add("chaos", "KILLED the manager: %s", why)
+	c.timeline.addf("chaos", "KILLED the manager: %s", why)
 	return c.startManager()
 }
 
@@ -242,13 +242,13 @@ func (c *scene) trap(ctx context.Context, p Point) (<-chan struct{}, func(), err
 // note puts what the API server and the provider saw into the timeline.
 func (c *scene) note(state fake.State) {
 	for _, request := range c.proxy.Since(0, func(r apiproxy.Request) bool { return apiKey(r) != "" }) {
-		c.timeline.addAt(request.Time, "api", "%s", request)
+		c.timeline.addAtf(request.Time, "api", "%s", request)
 	}
 	for _, call := range state.Calls {
-		c.timeline.addAt(call.Began, "provider", "%s (account %s): %s", call.Point(), call.Account, call.Outcome)
+		c.timeline.addAtf(call.Began, "provider", "%s (account %s): %s", call.Point(), call.Account, call.Outcome)
 	}
 	for _, remote := range state.Remotes {
-		c.timeline.add("provider", "has %s: sandbox %s, incarnation %d, %s, since %s", remote.ID, remote.Mark.Name,
+		c.timeline.addf("provider", "has %s: sandbox %s, incarnation %d, %s, since %s", remote.ID, remote.Mark.Name,
 			remote.Mark.Incarnation, remote.State, remote.CreatedAt.Sub(c.timeline.began).Round(time.Millisecond))
 	}
 }
@@ -271,7 +271,7 @@ func (c *scene) watch(ctx context.Context, work *sync.WaitGroup) error {
 				now := fmt.Sprintf("%s %s: %s", strings.ToLower(string(change.Type)), object.GetName(), stateOf(object))
 				if last[object.GetName()] != now {
 					last[object.GetName()] = now
-					c.timeline.add("object", "%s", now)
+					c.timeline.addf("object", "%s", now)
 				}
 			}
 		})

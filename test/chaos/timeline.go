@@ -28,12 +28,12 @@ type event struct {
 
 func newTimeline() *Timeline { return &Timeline{began: time.Now()} }
 
-// add notes what happens now.
-func (t *Timeline) add(who, format string, arguments ...any) {
-	t.addAt(time.Now(), who, format, arguments...)
+// addf notes what happens now.
+func (t *Timeline) addf(who, format string, arguments ...any) {
+	t.addAtf(time.Now(), who, format, arguments...)
 }
 
-func (t *Timeline) addAt(at time.Time, who, format string, arguments ...any) {
+func (t *Timeline) addAtf(at time.Time, who, format string, arguments ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.events = append(t.events, event{at, who, fmt.Sprintf(format, arguments...)})

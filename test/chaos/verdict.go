@@ -101,7 +101,8 @@ func (c *scene) withinBudget() error {
 	for resource, budget := range map[string]int{"sandboxes": sandboxWrites, "sandboxexecs": execWrites} {
 		writes := c.proxy.Since(0, func(r apiproxy.Request) bool { return apiproxy.IsWrite(r) && r.Resource == resource })
 		if len(writes) > budget+trouble {
-			return fmt.Errorf("the managers wrote %d times to %s; the budget is %d and %d for trouble", len(writes), resource, budget, trouble)
+			return fmt.Errorf("the managers wrote %d times to %s; the budget is %d and %d for trouble",
+				len(writes), resource, budget, trouble)
 		}
 	}
 	return nil

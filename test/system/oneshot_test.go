@@ -94,7 +94,8 @@ var _ = Describe("A SandboxExec with a sandbox of its own", func() {
 
 	It("says why its sandbox can't be made, and leaves nothing", func(ctx context.Context) {
 		bad := builders.MakeOneShot(room.Namespace, "bad", room.Sandbox("bad").Template("base")).Command("true").Obj()
-		missing := builders.MakeOneShot(room.Namespace, "missing", room.Sandbox("missing").Image(images+"/no/such:image")).Command("true").Obj()
+		missing := builders.MakeOneShot(room.Namespace, "missing", room.Sandbox("missing").Image(images+"/no/such:image")).
+			Command("true").Obj()
 		never := builders.MakeOneShot(room.Namespace, "never", builders.MakeSandbox(room.Namespace, "never").ClusterProvider("nobody")).
 			Command("true").StartDeadline(2).Obj()
 		room.Create(ctx, bad, missing, never)

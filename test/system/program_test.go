@@ -155,10 +155,12 @@ var _ = Describe("What a SandboxExec runs", func() {
 			Expect(testbed.ExitCode(run)).To(BeEquivalentTo(3))
 		},
 		Entry("in Ruby", v1alpha1.LanguageRuby, "ruby", `echo "$@"; cat "$1"; exit 3`, `^/run/[^ ]*/code.rb an argument\nthe source$`),
-		Entry("in TypeScript", v1alpha1.LanguageTypeScript, "tsx", `echo "$@"; cat "$1"; exit 3`, `^/run/[^ ]*/code.ts an argument\nthe source$`),
-		Entry("in TypeScript by Deno", v1alpha1.LanguageTypeScript, "deno", `echo "$@"; exit 3`, `^run --allow-all /run/[^ ]*/code.ts an argument\n$`),
+		Entry("in TypeScript", v1alpha1.LanguageTypeScript, "tsx", `echo "$@"; cat "$1"; exit 3`,
+			`^/run/[^ ]*/code.ts an argument\nthe source$`),
+		Entry("in TypeScript by Deno", v1alpha1.LanguageTypeScript, "deno", `echo "$@"; exit 3`,
+			`^run --allow-all /run/[^ ]*/code.ts an argument\n$`),
 		Entry("in Go", v1alpha1.LanguageGo, "go",
-			`[ "$1 $2" = "build -o" ] && { printf '#!/bin/sh\necho built from '; cat "$4"; echo '; echo "$@"; exit 3'; } >"$3" && chmod 755 "$3"`,
+			`[ "$1" = build ] && { printf '#!/bin/sh\necho built from '; cat "$4"; echo '; echo "$@"; exit 3'; } >"$3"; chmod +x "$3"`,
 			`^built from the source\nan argument\n$`),
 	)
 

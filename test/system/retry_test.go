@@ -28,7 +28,8 @@ var _ = Describe("A SandboxExec that may be retried", func() {
 
 	// failing fails so many times, each time with another exit code.
 	failing := func(times int) string {
-		return fmt.Sprintf(`echo x >>/workspace/ran; n=$(wc -l </workspace/ran); echo "attempt $n"; [ "$n" -gt %d ] || exit $((10 + n))`, times)
+		return fmt.Sprintf(`echo x >>/workspace/ran; n=$(wc -l </workspace/ran); echo "attempt $n"; `+
+			`[ "$n" -gt %d ] || exit $((10 + n))`, times)
 	}
 	ran := func(ctx context.Context) int {
 		GinkgoHelper()

@@ -48,9 +48,7 @@ func Registry() *backends.Registry {
 			Setup: backends.Setup{
 				Keys: []backends.CredentialKey{{Name: fake.TokenKey, Description: "the token of the fake provider"}},
 			},
-			Capabilities: []backends.Capability{
-				backends.CapabilityLifetime, backends.CapabilityPause, backends.CapabilityLabels, backends.CapabilityEndpoints,
-			},
+			Capabilities:   fake.Capabilities(),
 			CreateDeadline: CreateDeadline, VisibilityDelay: VisibilityDelay, LeastLifetime: time.Second,
 			New: func(_ context.Context, config backends.Config) (backends.Backend, error) {
 				return s.open(name, config)

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -127,13 +128,14 @@ func (c Control) Kill(ctx context.Context, id string) error {
 // Trap stops the call of this point, before or after its effect, until the context ends. It returns when the trap is set; the
 // channel is closed when a call stands in it.
 func (c Control) Trap(ctx context.Context, point, when string) (<-chan struct{}, error) {
-	response, err := c.send(ctx, http.MethodPost, "/control/trap?"+url.Values{"point": {point}, "when": {when}}.Encode(), nil)
+	where := url.Values{"point": {point}, "when": {when}}.Encode()
+	response, err := c.send(ctx, http.MethodPost, "/control/trap?"+where, nil) //nolint:bodyclose // by the goroutine below
 	if err != nil {
 		return nil, err
 	}
 	line := make([]byte, len("set\n"))
 	if _, err := io.ReadFull(response.Body, line); err != nil {
-		return nil, fmt.Errorf("setting a trap: %w", err)
+		return nil, errors.Join(fmt.Errorf("setting a trap: %w", err), response.Body.Close())
 	}
 	reached := make(chan struct{})
 	go func() {

@@ -45,6 +45,13 @@ type Server struct {
 	traps  []*trap
 }
 
+// Capabilities are what the provider can do.
+func Capabilities() []backends.Capability {
+	return []backends.Capability{
+		backends.CapabilityLifetime, backends.CapabilityPause, backends.CapabilityLabels, backends.CapabilityEndpoints,
+	}
+}
+
 // account is a provider in memory, and a connection to it.
 type account struct {
 	provider *memory.Provider
@@ -82,7 +89,7 @@ func (s *Server) account(ctx context.Context, name string) (account, error) {
 	}
 	provider := memory.NewProvider(memory.Options{
 		UniqueNames: s.options.UniqueNames, WithoutFiles: true, ListLag: s.options.ListLag,
-		Dir: filepath.Join(s.options.Dir, name), ExactDir: true,
+		Dir: filepath.Join(s.options.Dir, name), ExactDir: true, Capabilities: Capabilities(),
 	})
 	backend, err := provider.Registration("chaos").New(ctx, backends.Config{})
 	if err != nil {
@@ -228,9 +235,14 @@ func status(code backends.Code) int {
 }
 
 func write(w http.ResponseWriter, status int, answer any) {
+	content, err := json.Marshal(answer)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(answer)
+	_, _ = w.Write(content)
 }
 
 // Call is one call that the provider got.

@@ -118,8 +118,9 @@ var _ = Describe("The manager's memory", func() {
 		grown := settledMemory() - empty
 		restarted(ctx, room, "after")
 		anew := settledMemory() - empty
-		AddReportEntry(fmt.Sprintf("memory of %d finished runs", count), fmt.Sprintf("empty %.1f MiB; %.1f MiB more when they had come, %.1f MiB more after a restart",
-			float64(empty)/mebibyte, float64(grown)/mebibyte, float64(anew)/mebibyte), ReportEntryVisibilityAlways)
+		AddReportEntry(fmt.Sprintf("memory of %d finished runs", count),
+			fmt.Sprintf("empty %.1f MiB; %.1f MiB more when they had come, %.1f MiB more after a restart",
+				float64(empty)/mebibyte, float64(grown)/mebibyte, float64(anew)/mebibyte), ReportEntryVisibilityAlways)
 		// What any traffic leaves behind in a process does not grow with the number of objects.
 		const traffic = 24 * mebibyte
 		budget := traffic + (60*mebibyte-traffic)*int64(count)/10_000
@@ -177,7 +178,9 @@ func makeOneFinished(ctx context.Context, room *testbed.Room, name string, strea
 	s.StartTime, s.CompletionTime = new(metav1.Now()), new(metav1.Now())
 	s.DurationMilliseconds, s.Attempt, s.Incarnation = new(int64(12)), 1, 1
 	s.SandboxName, s.SandboxUID, s.SandboxID = "nobody", string(exec.UID), string(exec.UID)
-	s.Provider = &v1alpha1.ProviderIdentity{Kind: v1alpha1.KindClusterSandboxProvider, Name: "local", UID: string(exec.UID), Backend: "local"}
+	s.Provider = &v1alpha1.ProviderIdentity{
+		Kind: v1alpha1.KindClusterSandboxProvider, Name: "local", UID: string(exec.UID), Backend: "local",
+	}
 	s.Conditions = nil
 	for _, kind := range []string{
 		v1alpha1.ConditionStarted, v1alpha1.ConditionFinished, v1alpha1.ConditionComplete, v1alpha1.ConditionReady,

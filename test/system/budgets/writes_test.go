@@ -124,7 +124,7 @@ var _ = Describe("The manager's calls to a provider", func() {
 // freeAddress is one of this machine on which nobody listens.
 func freeAddress() string {
 	GinkgoHelper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // an address of the machine itself
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	Expect(err).NotTo(HaveOccurred())
 	defer func() { _ = listener.Close() }()
 	return listener.Addr().String()

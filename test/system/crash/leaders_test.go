@@ -95,7 +95,7 @@ var _ = Describe("Of two managers", func() {
 		s.room.EventuallyRemotes(ctx, s.room.Namespace, 0)
 	}
 
-	It("one stalls anywhere, the other takes over, the first wakes: each command ran once, and its result stands", func(ctx context.Context) {
+	It("one stalls anywhere, the other takes over, the first wakes: each command ran once, its result stands", func(ctx context.Context) {
 		Expect(bed.StopManager()).To(Succeed())
 		DeferCleanup(func() { Expect(bed.StartManager()).To(Succeed()) })
 		first := candidate()
@@ -113,7 +113,8 @@ var _ = Describe("Of two managers", func() {
 			{
 				what: "before it makes a sandbox for one run",
 				exec: func(room *testbed.Room) *builders.ExecBuilder {
-					return builders.MakeOneShot(room.Namespace, cellName, room.Sandbox(cellName)).Shell("echo x >>" + effect + "; cat " + effect)
+					return builders.MakeOneShot(room.Namespace, cellName, room.Sandbox(cellName)).
+						Shell("echo x >>" + effect + "; cat " + effect)
 				},
 				wants: func(room *testbed.Room) apiproxy.Matcher {
 					return func(r apiproxy.Request) bool {

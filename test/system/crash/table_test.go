@@ -12,6 +12,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 	"github.com/sandbox-operator/sandbox-operator/test/apiproxy"
@@ -47,13 +48,14 @@ type cell struct {
 	begin     apiproxy.Position
 }
 
-// The situations. In the last two the sandbox goes while no manager runs.
+// The situations. In the last three the sandbox goes while no manager runs.
 const (
 	isShort   = "that is short"
 	isLong    = "that is long"
 	fails     = "that fails"
 	reapplied = "whose Sandbox is deleted and applied again"
 	gone      = "whose remote is gone"
+	recreated = "whose remote is gone and made again"
 )
 
 const (
@@ -62,7 +64,9 @@ const (
 	gate        = "/workspace/gate"
 )
 
-func (c *cell) losesSandbox() bool { return c.situation == reapplied || c.situation == gone }
+func (c *cell) losesSandbox() bool {
+	return c.situation == reapplied || c.situation == gone || c.situation == recreated
+}
 
 func (c *cell) exitCode() int {
 	if c.situation == fails {
@@ -135,7 +139,8 @@ func (c *cell) set(ctx context.Context) {
 func (c *cell) reach(ctx context.Context) {
 	GinkgoHelper()
 	if c.hold != nil {
-		Eventually(ctx, c.hold.Reached(), testbed.Patience).Should(BeClosed(), func() string { return testbed.StateOf(c.exec) + bed.LogTail() })
+		Eventually(ctx, c.hold.Reached(), testbed.Patience).
+			Should(BeClosed(), func() string { return testbed.StateOf(c.exec) + bed.LogTail() })
 		return
 	}
 	Eventually(func() string { return c.effects(ctx, c.sandbox) }).WithTimeout(testbed.Patience).Should(Equal("x\n"))
@@ -147,7 +152,7 @@ func (c *cell) meanwhile(ctx context.Context) {
 	switch c.situation {
 	case reapplied:
 		c.room.Delete(ctx, c.sandbox)
-	case gone:
+	case gone, recreated:
 		Expect(bed.Provider.Destroy(ctx, c.sandbox.Status.SandboxID)).To(Succeed())
 	default:
 		if c.at == afterStart {
@@ -217,6 +222,11 @@ func (c *cell) checkEffects(ctx context.Context, state string) {
 	switch {
 	case c.situation == gone:
 		return
+	case c.situation == recreated:
+		c.room.Eventually(ctx, c.sandbox, "made again", func() bool {
+			return c.sandbox.Status.Incarnation == 2 && meta.IsStatusConditionTrue(c.sandbox.Status.Conditions, v1alpha1.ConditionReady)
+		})
+		want = ""
 	case c.situation == reapplied && c.at != beforeJournal:
 		want = ""
 	}
@@ -249,6 +259,8 @@ func listOf(requests []apiproxy.Request) string {
 
 var _ = Describe("The promise of a SandboxExec", func() {
 	always := []string{isShort, isLong, fails, reapplied, gone}
+	// A loss has to be certain before a remote is made again, which takes its time: not every point is worth that.
+	everything := append([]string{recreated}, always...)
 
 	DescribeTable("is kept when the manager is killed",
 		func(ctx context.Context, at point, situations []string) {
@@ -256,6 +268,9 @@ var _ = Describe("The promise of a SandboxExec", func() {
 			for _, situation := range situations {
 				c := &cell{situation: situation, at: at, room: bed.NewRoom(ctx)}
 				builder := c.room.Sandbox(cellSandbox)
+				if situation == recreated {
+					builder.Lifetime(v1alpha1.SandboxLifetime{OnLoss: v1alpha1.OnLossRecreate})
+				}
 				if !at.isWaiting() {
 					builder.File(gate, "")
 				}
@@ -284,12 +299,12 @@ var _ = Describe("The promise of a SandboxExec", func() {
 		},
 		func(at point, _ []string) string { return string(at) },
 		Entry(nil, beforeJournal, always),
-		Entry(nil, afterJournal, always),
+		Entry(nil, afterJournal, everything),
 		Entry(nil, afterStart, always),
 		Entry(nil, duringCancel, []string{isLong, fails, reapplied, gone}),
 		Entry(nil, duringCollection, always),
 		Entry(nil, afterCollection, always),
-		Entry(nil, beforeResult, always),
+		Entry(nil, beforeResult, everything),
 		Entry(nil, afterResult, always),
 	)
 
@@ -320,7 +335,8 @@ var _ = Describe("The promise of a SandboxExec", func() {
 			made    bool
 			matcher func(room *testbed.Room) apiproxy.Matcher
 		}{
-			{false, child("create")}, {true, child("patch")}, {true, status(`"startTime"`)}, {true, status(`"outcome"`)}, {false, child("delete")},
+			{false, child("create")}, {true, child("patch")}, {true, status(`"startTime"`)}, {true, status(`"outcome"`)},
+			{false, child("delete")},
 		} {
 			for _, hold := range []func(apiproxy.Matcher) *apiproxy.Hold{bed.Proxy.HoldRequest, bed.Proxy.HoldAnswer} {
 				room := bed.NewRoom(ctx)
@@ -362,7 +378,9 @@ var _ = Describe("The promise of a SandboxExec", func() {
 				g.Expect(bed.Client.List(ctx, &list, inNamespace(s.room))).To(Succeed())
 				g.Expect(list.Items).To(BeEmpty())
 			}).WithTimeout(testbed.Patience).Should(Succeed())
-			written := bed.Proxy.Since(s.begin, func(r apiproxy.Request) bool { return apiproxy.IsWrite(r) && r.Namespace == s.room.Namespace })
+			written := bed.Proxy.Since(s.begin, func(r apiproxy.Request) bool {
+				return apiproxy.IsWrite(r) && r.Namespace == s.room.Namespace
+			})
 			// One was held; a sandbox that was not made has another attempt; and on a machine that is busy, the run says that it
 			// waits for its sandbox, and that it was seen running.
 			Expect(len(written)).To(BeNumerically("<=", 7+1+1+1+2), listOf(written)+state)
@@ -382,7 +400,8 @@ var _ = Describe("The promise of a SandboxExec", func() {
 			runs = append(runs, &attempted{room: room, sandbox: room.Ready(ctx, room.Sandbox(cellSandbox))})
 		}
 		for i, r := range runs {
-			matcher := withText(apiproxy.Writes("sandboxexecs/status", r.room.Namespace, cellName), []string{`"attempts":[`, `"attempt":2`}[i/2])
+			matcher := withText(apiproxy.Writes("sandboxexecs/status", r.room.Namespace, cellName),
+				[]string{`"attempts":[`, `"attempt":2`}[i/2])
 			r.hold = []func(apiproxy.Matcher) *apiproxy.Hold{bed.Proxy.HoldRequest, bed.Proxy.HoldAnswer}[i%2](matcher)
 			DeferCleanup(r.hold.Remove)
 			r.exec = r.room.Exec(cellName, cellSandbox).Retry(4, "Failed").
