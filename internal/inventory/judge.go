@@ -126,7 +126,7 @@ func (v *Verdict) suspicious(in Input) bool {
 			ours++
 		}
 	}
-	return (v.Missing > tolerable(v.Known) && !(v.First && in.LeasesLapsed)) || v.Turned > tolerable(ours) ||
+	return (v.Missing > tolerable(v.Known) && (!v.First || !in.LeasesLapsed)) || v.Turned > tolerable(ours) ||
 		(in.AccountChanged && v.Expected > 0 && v.Visible == 0)
 }
 
