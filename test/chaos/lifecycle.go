@@ -121,7 +121,7 @@ func (c *scene) pauseBox(ctx context.Context, run *Run) error {
 	}
 	err := c.until(ctx, box, "pause", func() bool {
 		ready := meta.FindStatusCondition(box.Status.Conditions, v1alpha1.ConditionReady)
-		return ready != nil && (ready.Reason == v1alpha1.ReasonPaused || c.plan.loses() && ready.Reason == v1alpha1.ReasonRemoteGone)
+		return ready != nil && ready.Reason == v1alpha1.ReasonPaused || c.isLost(box)
 	})
 	if err != nil {
 		return err
@@ -204,10 +204,16 @@ func (c *scene) deleteBox(ctx context.Context, _ *Run) error {
 		return err
 	}
 	box := &v1alpha1.Sandbox{ObjectMeta: c.object("box")}
+	if err := c.client.Get(ctx, client.ObjectKeyFromObject(box), box); err != nil {
+		return err
+	}
 	if err := c.client.Delete(ctx, box); err != nil {
 		return err
 	}
-	return c.gone(ctx, box)
+	if err := c.gone(ctx, box); err != nil {
+		return err
+	}
+	return c.swept(ctx, box)
 }
 
 // makeBrief makes a sandbox that is deleted as soon as something may have been made for it.
@@ -267,7 +273,7 @@ func (c *scene) until(ctx context.Context, object client.Object, what string, ho
 		return holds()
 	})
 	if err != nil {
-		return fmt.Errorf("%w: %s does not %s (%w): %s", err, object.GetName(), what, errors.Join(last), stateOf(object))
+		return fmt.Errorf("%w: %s does not %s (reading it: %v): %s", err, object.GetName(), what, last, stateOf(object)) //nolint:errorlint // for a person
 	}
 	return nil
 }
@@ -300,10 +306,7 @@ func (c *scene) gone(ctx context.Context, object client.Object) error {
 
 // ready waits until the Sandbox is Ready and has one remote, or, where it may be lost, is.
 func (c *scene) ready(ctx context.Context, sandbox *v1alpha1.Sandbox) error {
-	isLost := func() bool {
-		condition := meta.FindStatusCondition(sandbox.Status.Conditions, v1alpha1.ConditionReady)
-		return c.plan.loses() && condition != nil && condition.Reason == v1alpha1.ReasonRemoteGone
-	}
+	isLost := func() bool { return c.isLost(sandbox) }
 	err := c.until(ctx, sandbox, "become Ready", func() bool {
 		return isLost() || meta.IsStatusConditionTrue(sandbox.Status.Conditions, v1alpha1.ConditionReady)
 	})
@@ -311,6 +314,12 @@ func (c *scene) ready(ctx context.Context, sandbox *v1alpha1.Sandbox) error {
 		return err
 	}
 	return c.oneRemote(ctx, sandbox)
+}
+
+// isLost says whether the Sandbox lost its remote for good, where that may be.
+func (c *scene) isLost(sandbox *v1alpha1.Sandbox) bool {
+	stalled := meta.FindStatusCondition(sandbox.Status.Conditions, v1alpha1.ConditionStalled)
+	return c.plan.loses() && stalled != nil && stalled.Status == metav1.ConditionTrue && stalled.Reason == v1alpha1.ReasonRemoteGone
 }
 
 func isFinished(exec *v1alpha1.SandboxExec) bool {

@@ -86,7 +86,12 @@ func (p Point) isAboutRemotes() bool {
 
 // kindsAt are the faults of interest at a call: of one that only looks, what can be taken for news.
 func kindsAt(call string) []fake.Kind {
-	if operation, _, _ := strings.Cut(call, " "); onlyLooks(operation) {
+	operation, _, _ := strings.Cut(call, " ")
+	switch {
+	case operation == fake.Get:
+		// That Get denies only what does not exist is the contract of a backend: a plan must ask for a liar by name.
+		return []fake.Kind{fake.Broken, fake.Death}
+	case onlyLooks(operation):
 		return []fake.Kind{fake.Broken, fake.Denied, fake.Death}
 	}
 	return fake.Kinds()
@@ -107,7 +112,7 @@ func providerCalls(all []Point) []string {
 // Sample draws plans: one kill or two, half of them with a fault, some with lists that lag.
 func Sample(all []Point, seed uint64, count int) []Plan {
 	random := rand.New(rand.NewPCG(seed, seed)) //nolint:gosec // it must be the same again
-	calls, kinds := providerCalls(all), fake.Kinds()
+	calls := providerCalls(all)
 	plans := make([]Plan, count)
 	for i := range plans {
 		plan := Plan{Flavour: Flavours()[random.IntN(2)], Kills: []Point{all[random.IntN(len(all))]}}
@@ -115,7 +120,9 @@ func Sample(all []Point, seed uint64, count int) []Plan {
 			plan.Kills = append(plan.Kills, second)
 		}
 		if random.IntN(2) == 0 {
-			plan.Faults = []fake.Fault{NewFault(kinds[random.IntN(len(kinds))], calls[random.IntN(len(calls))])}
+			call := calls[random.IntN(len(calls))]
+			kinds := kindsAt(call)
+			plan.Faults = []fake.Fault{NewFault(kinds[random.IntN(len(kinds))], call)}
 		}
 		if random.IntN(4) == 0 {
 			plan.ListLag = listLag

@@ -40,6 +40,20 @@ func (c *scene) oneRemote(ctx context.Context, sandbox *v1alpha1.Sandbox) error 
 	return nil
 }
 
+// swept waits until nothing of a Sandbox that is gone is left at the provider. A remote that the provider denied when it was asked
+// is an orphan then, which the next sweep finds.
+func (c *scene) swept(ctx context.Context, sandbox *v1alpha1.Sandbox) error {
+	var found []string
+	err := c.wait(ctx, func() bool {
+		found = c.remotes(ctx, func(r backends.Remote) bool { return r.Mark.UID == string(sandbox.UID) })
+		return len(found) == 0
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %s is gone, and LEAKED %q", err, sandbox.Name, found)
+	}
+	return nil
+}
+
 func (c *scene) remotes(ctx context.Context, matches func(backends.Remote) bool) []string {
 	state, err := c.control.State(ctx)
 	if err != nil {
