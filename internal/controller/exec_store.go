@@ -280,5 +280,6 @@ func isOfEarlier(object client.Object, exec *v1alpha1.SandboxExec) bool {
 }
 
 func (s *stored) leaving() string {
-	return fmt.Sprintf("%s %q is that of an earlier run of this name, and is being deleted with it", destination{secret: s.secret}.kind(), s.name)
+	return fmt.Sprintf("%s %q is that of an earlier run of this name, and is being deleted with it",
+		destination{secret: s.secret}.kind(), s.name)
 }

@@ -80,7 +80,7 @@ func TestExitCodesAndSignals(t *testing.T) {
 		} {
 			each := run
 			each.Name += fmt.Sprintf(".%d", i)
-			end := wantEnd(t, each.mustStart(t, c.program), c.code, CauseExited)
+			end := wantEnd(t, each.finish(t, c.program), c.code, CauseExited)
 			if c.code == 127 && !bytes.Contains(end.Stderr.Head, []byte("not found")) {
 				t.Errorf("stderr %q does not say that the program was not found", end.Stderr.Head)
 			}
@@ -97,7 +97,7 @@ func TestAwkwardValuesArriveUnchanged(t *testing.T) {
 		if err := os.Mkdir(program.WorkingDir, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		end := wantEnd(t, run.mustStart(t, program), 0, CauseExited)
+		end := wantEnd(t, run.finish(t, program), 0, CauseExited)
 		wantOutput(t, end.Stdout, awkward+"||"+awkward+"|"+program.WorkingDir+"\n")
 	})
 }
@@ -108,7 +108,7 @@ func TestStandardInputIsExact(t *testing.T) {
 		for i := range input {
 			input[i] = byte(i * 7 / 3)
 		}
-		end := wantEnd(t, run.mustStart(t, Program{Argv: []string{"sha256sum"}, Stdin: input}), 0, CauseExited)
+		end := wantEnd(t, run.finish(t, Program{Argv: []string{"sha256sum"}, Stdin: input}), 0, CauseExited)
 		sum := sha256.Sum256(input)
 		wantOutput(t, end.Stdout, hex.EncodeToString(sum[:])+"  -\n")
 	})
@@ -116,7 +116,7 @@ func TestStandardInputIsExact(t *testing.T) {
 
 func TestWithoutStandardInputThereIsEndOfFile(t *testing.T) {
 	inEveryShell(t, func(t *testing.T, run Run) {
-		wantOutput(t, wantEnd(t, run.mustStart(t, Program{Argv: []string{"cat"}}), 0, CauseExited).Stdout, "")
+		wantOutput(t, wantEnd(t, run.finish(t, Program{Argv: []string{"cat"}}), 0, CauseExited).Stdout, "")
 	})
 }
 
@@ -125,7 +125,7 @@ func TestLongOutputIsCutInTheMiddleAndCounted(t *testing.T) {
 		run.Stdout = Keep{Head: 10, Tail: 6}
 		whole := strings.Repeat("0123456789", 30_000) + "the end"
 		program := Program{Argv: []string{"cat"}, Stdin: []byte(whole)}
-		end := wantEnd(t, run.mustStart(t, program), 0, CauseExited)
+		end := wantEnd(t, run.finish(t, program), 0, CauseExited)
 		sum := sha256.Sum256([]byte(whole))
 		if got := end.Stdout; string(got.Head) != "0123456789" || string(got.Tail) != "he end" || !got.Truncated ||
 			got.Bytes != int64(len(whole)) || got.SHA256 != hex.EncodeToString(sum[:]) {
@@ -188,7 +188,7 @@ func TestCancelBeforeTheStartKeepsItFromEverRunning(t *testing.T) {
 
 func TestAnEndThatIsWrittenDownBeatsACancel(t *testing.T) {
 	inEveryShell(t, func(t *testing.T, run Run) {
-		wantEnd(t, run.mustStart(t, shellLine("exit 3")), 3, CauseExited)
+		wantEnd(t, run.finish(t, shellLine("exit 3")), 3, CauseExited)
 		report, err := run.Cancel(t.Context(), false)
 		if err != nil {
 			t.Fatal(err)
@@ -200,7 +200,7 @@ func TestAnEndThatIsWrittenDownBeatsACancel(t *testing.T) {
 func TestABackgroundChildNeitherBlocksTheEndNorDies(t *testing.T) {
 	inEveryShell(t, func(t *testing.T, run Run) {
 		file := filepath.Join(t.TempDir(), "alive")
-		end := wantEnd(t, run.mustStart(t, shellLine("echo now; (sleep 1.2; echo >"+file+"; echo later) &")), 0, CauseExited)
+		end := wantEnd(t, run.finish(t, shellLine("echo now; (sleep 1.2; echo >"+file+"; echo later) &")), 0, CauseExited)
 		wantOutput(t, end.Stdout, "now\n")
 		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 			if _, err := os.Stat(file); err == nil {
@@ -223,7 +223,7 @@ func TestCodeRunsWithTheFirstInterpreterThereIs(t *testing.T) {
 			Interpreters: []Interpreter{{Argv: []string{"no-such-interpreter"}}, {Argv: []string{"sh"}}}, Extension: "sh",
 			Source: "echo \"it's\" $#\n",
 		}}
-		wantOutput(t, wantEnd(t, run.mustStart(t, program), 0, CauseExited).Stdout, "it's 0\n")
+		wantOutput(t, wantEnd(t, run.finish(t, program), 0, CauseExited).Stdout, "it's 0\n")
 	})
 }
 
@@ -236,7 +236,7 @@ func TestTheRunnersOwnVariablesAreNotTheProgramsOwn(t *testing.T) {
 			},
 			Env: map[string]string{"dir": "a", "program": "b", "name": "c", "root": "d", "runner": "e", "verb": "f"},
 		}
-		wantOutput(t, wantEnd(t, run.mustStart(t, program), 0, CauseExited).Stdout, "a b c d e  f\n")
+		wantOutput(t, wantEnd(t, run.finish(t, program), 0, CauseExited).Stdout, "a b c d e  f\n")
 	})
 }
 

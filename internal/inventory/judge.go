@@ -126,7 +126,8 @@ func (v *Verdict) suspicious(in Input) bool {
 			ours++
 		}
 	}
-	return (v.Missing > tolerable(v.Known) && !(v.First && in.LeasesLapsed)) || v.Turned > tolerable(ours) ||
+	excused := v.First && in.LeasesLapsed
+	return (v.Missing > tolerable(v.Known) && !excused) || v.Turned > tolerable(ours) ||
 		(in.AccountChanged && v.Expected > 0 && v.Visible == 0)
 }
 

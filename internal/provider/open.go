@@ -132,8 +132,9 @@ func (d *Doors) build(
 		return nil, refusedConfig(redact(err, secretValues(config.Credentials)))
 	}
 	return &Door{
-		identity: p.Identity(), namespace: p.Object.GetNamespace(), registration: registration, backend: backend, fingerprint: digest(registration.Name, config),
-		generation: p.Object.GetGeneration(), secrets: secretValues(config.Credentials),
+		identity: p.Identity(), namespace: p.Object.GetNamespace(), registration: registration, backend: backend,
+		fingerprint: digest(registration.Name, config), generation: p.Object.GetGeneration(),
+		secrets: secretValues(config.Credentials),
 		credentials: config.Credentials, endpoint: config.Endpoint, standing: &standing{}, lease: lease,
 	}, nil
 }

@@ -168,7 +168,7 @@ var _ = Describe("The files of a SandboxExec", func() {
 			"/srv/zero":   {v1alpha1.OutputNotRegular, "neither a file nor a directory"},
 			"/srv/pipe":   {v1alpha1.OutputNotRegular, "neither a file nor a directory"},
 			"/srv/huge":   {v1alpha1.OutputTooLarge, "It is 5368709120 bytes, more than the 921600 that one ConfigMap or Secret takes"},
-			"/srv/long":   {v1alpha1.OutputTooLarge, "It is 20000 bytes, more than the 16384 that status takes: name a ConfigMap or a Secret"},
+			"/srv/long":   {v1alpha1.OutputTooLarge, "It is 20000 bytes, more than the 16384 that status takes: name a ConfigMap"},
 			"/srv/binary": {v1alpha1.OutputNotText, "name a ConfigMap or a Secret for it in to"},
 			"/srv/over":   {v1alpha1.OutputTooLarge, "It is 921601 bytes, more than the 921600 that one ConfigMap or Secret takes: write"},
 		} {
