@@ -134,7 +134,7 @@ func (d *Doors) build(
 	return &Door{
 		identity: p.Identity(), namespace: p.Object.GetNamespace(), registration: registration, backend: backend,
 		fingerprint: digest(registration.Name, config), generation: p.Object.GetGeneration(),
-		secrets: secretValues(config.Credentials),
+		secrets:     secretValues(config.Credentials),
 		credentials: config.Credentials, endpoint: config.Endpoint, standing: &standing{}, lease: lease,
 	}, nil
 }
