@@ -42,10 +42,18 @@ func TestDecideSandbox(t *testing.T) {
 		"a stopped one gets no files": {
 			running(func(f *sandboxFacts) { f.state, f.equipped = v1alpha1.SandboxStopped, false }), sandboxRest,
 		},
-		"a deleted one is destroyed":          {deleted(0, func(*sandboxFacts) {}), sandboxDestroy},
-		"one without our finalizer is left":   {deleted(0, func(f *sandboxFacts) { f.held = false }), sandboxRest},
-		"one that never had a remote goes":    {deleted(0, func(f *sandboxFacts) { f.bound = false }), sandboxRelease},
-		"one whose remote is gone goes":       {deleted(0, func(f *sandboxFacts) { f.state = v1alpha1.SandboxGone }), sandboxRelease},
+		"a deleted one is destroyed":        {deleted(0, func(*sandboxFacts) {}), sandboxDestroy},
+		"one without our finalizer is left": {deleted(0, func(f *sandboxFacts) { f.held = false }), sandboxRest},
+		"one that never had a remote goes":  {deleted(0, func(f *sandboxFacts) { f.bound = false }), sandboxRelease},
+		"one whose remote was ended goes": {
+			deleted(0, func(f *sandboxFacts) { f.state, f.finished = v1alpha1.SandboxGone, true }), sandboxRelease,
+		},
+		"one whose remote was lost is destroyed all the same": {
+			deleted(0, func(f *sandboxFacts) { f.state = v1alpha1.SandboxGone }), sandboxDestroy,
+		},
+		"one whose remote was lost is not retained": {
+			deleted(0, func(f *sandboxFacts) { f.state, f.retain = v1alpha1.SandboxGone, true }), sandboxRelease,
+		},
 		"a retained one is left":              {deleted(0, func(f *sandboxFacts) { f.retain = true }), sandboxRetain},
 		"an abandoned one goes, and says so":  {deleted(0, func(f *sandboxFacts) { f.abandon = true }), sandboxAbandon},
 		"after the deadline it is given up":   {deleted(2*time.Minute, func(*sandboxFacts) {}), sandboxAbandon},

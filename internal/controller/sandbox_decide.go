@@ -204,12 +204,13 @@ func decidePausedSandbox(f sandboxFacts) sandboxAction {
 }
 
 func decideSandboxDeletion(f sandboxFacts) sandboxAction {
-	gone := !f.bound || f.state == v1alpha1.SandboxGone
+	// That a remote was lost rests on what the provider said once. What we ended ourselves was asked for until it was gone.
+	gone := !f.bound || (f.state == v1alpha1.SandboxGone && f.finished)
 	late := f.now.Sub(f.deletedAt) > f.deletionDeadline
 	switch {
 	case !f.held:
 		return sandboxRest
-	case gone && (!f.journalOpen || f.adopts):
+	case gone && (!f.journalOpen || f.adopts), f.retain && f.state == v1alpha1.SandboxGone && !f.journalOpen:
 		return sandboxRelease
 	case f.retain && !f.journalOpen && !f.abandon && !late:
 		return sandboxRetain
