@@ -134,7 +134,7 @@ var _ = Describe("The API server", func() {
 		Entry("a mode beyond the permission bits", "Sandbox", "files: [{path: /a, content: x, mode: 0o4755}]",
 			"should be less than or equal to 511"),
 		Entry("a relative working directory", "Sandbox", "workingDir: work", "must be an absolute, clean path such as /workspace"),
-		Entry("two sources", "Sandbox", "source: {image: a, template: b}", "set exactly one of image and template"),
+		Entry("two sources", "Sandbox", "source: {image: a, template: b}", "set exactly one of image, template and snapshot"),
 		Entry("no memory", "Sandbox", `resources: {memory: "0"}`, "memory must be more than 0, such as 512Mi"),
 		Entry("less than no CPU", "Sandbox", `resources: {cpu: "-1"}`, "cpu must be more than 0, such as 500m or 2"),
 		Entry("a CPU that is no quantity", "Sandbox", `resources: {cpu: many}`, "spec.resources.cpu: Invalid value"),
