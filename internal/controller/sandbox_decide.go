@@ -205,12 +205,12 @@ func decidePausedSandbox(f sandboxFacts) sandboxAction {
 
 func decideSandboxDeletion(f sandboxFacts) sandboxAction {
 	// That a remote was lost rests on what the provider said once. What we ended ourselves was asked for until it was gone.
-	gone := !f.bound || (f.state == v1alpha1.SandboxGone && f.finished)
+	gone := !f.bound || (f.state == v1alpha1.SandboxGone && (f.finished || f.retain))
 	late := f.now.Sub(f.deletedAt) > f.deletionDeadline
 	switch {
 	case !f.held:
 		return sandboxRest
-	case gone && (!f.journalOpen || f.adopts), f.retain && f.state == v1alpha1.SandboxGone && !f.journalOpen:
+	case gone && (!f.journalOpen || f.adopts):
 		return sandboxRelease
 	case f.retain && !f.journalOpen && !f.abandon && !late:
 		return sandboxRetain

@@ -94,7 +94,8 @@ var _ = Describe("A provider", func() {
 		provider := builders.MakeProvider(room.Namespace, "own", "local").Obj()
 		room.Create(ctx, provider)
 		eventually(ctx, provider, v1alpha1.ReasonReady)
-		Expect(provider.Status.Capabilities).To(ConsistOf("Image", "Resources", "User", "Network", "Lifetime", "Pause", "Endpoints", "Labels"))
+		Expect(provider.Status.Capabilities).To(
+			ConsistOf("Image", "Resources", "User", "Network", "Lifetime", "Pause", "Endpoints", "Labels"))
 		Expect(provider.Status.ObservedGeneration).To(BeEquivalentTo(1))
 	})
 
