@@ -127,10 +127,22 @@ func (b *Bed) StopManager() error {
 	}
 	select {
 	case <-p.ended:
-		return p.err
+		return unlessTerminated(p.err)
 	case <-time.After(stopTime):
 		return errors.Join(errors.New("the manager does not end when it is asked to"), p.command.Process.Kill())
 	}
+}
+
+// unlessTerminated takes it for a clean end that a manager which had just been started was not yet ready to be asked.
+func unlessTerminated(err error) error {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return err
+	}
+	if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() && status.Signal() == syscall.SIGTERM {
+		return nil
+	}
+	return err
 }
 
 // takeManager forgets the running manager, and complains of one that ended by itself.
