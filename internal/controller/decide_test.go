@@ -49,10 +49,10 @@ func TestDecideSandbox(t *testing.T) {
 			deleted(0, func(f *sandboxFacts) { f.state, f.finished = v1alpha1.SandboxGone, true }), sandboxRelease,
 		},
 		"one whose remote was lost is destroyed all the same": {
-			deleted(0, func(f *sandboxFacts) { f.state = v1alpha1.SandboxGone }), sandboxDestroy,
+			deleted(0, func(f *sandboxFacts) { f.state, f.finished, f.lost = v1alpha1.SandboxGone, true, true }), sandboxDestroy,
 		},
 		"one whose remote was lost is not retained": {
-			deleted(0, func(f *sandboxFacts) { f.state, f.retain = v1alpha1.SandboxGone, true }), sandboxRelease,
+			deleted(0, func(f *sandboxFacts) { f.state, f.lost, f.retain = v1alpha1.SandboxGone, true, true }), sandboxRelease,
 		},
 		"a retained one is left":              {deleted(0, func(f *sandboxFacts) { f.retain = true }), sandboxRetain},
 		"an abandoned one goes, and says so":  {deleted(0, func(f *sandboxFacts) { f.abandon = true }), sandboxAbandon},

@@ -119,6 +119,7 @@ func (p *sandboxPass) facts() sandboxFacts {
 		state:            status.State,
 		adopts:           p.sandbox.Spec.SandboxID != "",
 		finished:         status.FinishedAt != nil,
+		lost:             isLost(p.sandbox),
 		equipped:         isEquipped(p.sandbox) && isReachable(p.sandbox),
 		suspect:          p.wakes.isSuspect(p.sandbox.UID),
 		current:          status.ObservedGeneration == p.sandbox.Generation && p.expiresAt().Equal(timeOf(status.ExpiresAt)),

@@ -29,6 +29,8 @@ type sandboxFacts struct {
 	state v1alpha1.SandboxState
 	// finished says that the remote ended for good.
 	finished bool
+	// lost says that it was not we who ended it.
+	lost bool
 	// equipped says that spec.files are in the remote and its ports are reachable, or that there are none.
 	equipped bool
 	// suspect says that somebody noticed a change of the remote.
@@ -205,7 +207,7 @@ func decidePausedSandbox(f sandboxFacts) sandboxAction {
 
 func decideSandboxDeletion(f sandboxFacts) sandboxAction {
 	// That a remote was lost rests on what the provider said once. What we ended ourselves was asked for until it was gone.
-	gone := !f.bound || (f.state == v1alpha1.SandboxGone && (f.finished || f.retain))
+	gone := !f.bound || (f.state == v1alpha1.SandboxGone && (!f.lost || f.retain))
 	late := f.now.Sub(f.deletedAt) > f.deletionDeadline
 	switch {
 	case !f.held:

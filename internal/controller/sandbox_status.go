@@ -222,3 +222,9 @@ func (p *sandboxPass) equipped() {
 			v1alpha1.ReasonFilesWritten, "All of spec.files are in the sandbox")
 	}
 }
+
+// isLost says that the provider does not know the remote any more, though nobody ended it.
+func isLost(sandbox *v1alpha1.Sandbox) bool {
+	finished := meta.FindStatusCondition(sandbox.Status.Conditions, v1alpha1.ConditionFinished)
+	return sandbox.Status.State == v1alpha1.SandboxGone && (finished == nil || finished.Reason == v1alpha1.ReasonRemoteGone)
+}
