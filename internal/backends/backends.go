@@ -9,7 +9,8 @@
 // back to RunCommand where it has not. Callers therefore never ask what a backend can do before they use it.
 //
 // backends.go holds the contract, optional.go the further abilities, errors.go the typed errors, mark.go what is written on
-// every remote, registry.go how backends are found by name, parameters.go the strict decoding of free-form options, files.go
+// every remote, registry.go how backends are found by name,
+// reach.go which hosts they may dial, parameters.go the strict decoding of free-form options, files.go
 // the file operations, filecommands.go their fall-backs, and shell.go the pieces of POSIX shell that more than one place
 // needs.
 package backends

@@ -111,6 +111,8 @@ type Config struct {
 	// is known. Both are empty unless the Registration HasEndpoint.
 	Endpoint string
 	CABundle []byte
+	// Reach is which hosts may be dialled for it, checked after names are resolved.
+	Reach Reach
 }
 
 // Registry finds backends by name.

@@ -42,6 +42,8 @@ type Options struct {
 	Workers int
 	// Period is how often each provider is called to see that it works and what became of its remotes; 0 = DefaultPeriod.
 	Period time.Duration
+	// Reach is what every provider may reach beside its backend's own hosts.
+	Reach backends.Reach
 	// OrphanGrace is how old a remote must be before it can be an orphan; 0 = DefaultOrphanGrace.
 	OrphanGrace time.Duration
 	// LossDelay is how far apart the two looks are that find a remote lost which is to be made again; 0 = DefaultLossDelay.
@@ -95,6 +97,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		finder:   provider.Finder{Reader: mgr.GetClient()},
 		doors: &provider.Doors{
 			Registry: options.Registry, Secrets: mgr.GetAPIReader(), Writer: mgr.GetClient(), Namespace: options.Namespace,
+			Reach: options.Reach,
 		},
 		lists:   &inventory.Lists{Clock: clock.RealClock{}, Installation: options.Installation, Period: options.Period},
 		wakes:   newWakes(),

@@ -46,7 +46,7 @@ type settings struct {
 	leaderElect                  bool
 	lease                        leaseTimes
 	installation, namespace      string
-	backends                     string
+	backends, providerHosts      string
 	workers                      int
 	period, deletionDeadline     time.Duration
 	orphanGrace, compactAfter    time.Duration
@@ -108,6 +108,9 @@ func flags(registry *backends.Registry) *settings {
 			"sandbox-operator-system.")
 	f.StringVar(&s.backends, "backends", "",
 		"The backends that can be used, separated by commas. Default: all but those that use the operator's own machine (local).")
+	f.StringVar(&s.providerHosts, "provider-hosts", "",
+		"Hosts that SandboxProviders may reach beside their backend's own, separated by commas: names, *.DOMAIN, CIDRs. "+
+			"ClusterSandboxProviders may reach any, but on the manager's own machine only what they name.")
 	f.IntVar(&s.workers, "workers", controller.DefaultWorkers, "How many objects of a kind are worked on at once.")
 	f.DurationVar(&s.period, "provider-period", controller.DefaultPeriod,
 		"How often each provider is called to see that it works and what became of its sandboxes.")
@@ -145,6 +148,10 @@ func run(ctx context.Context, s *settings, registry *backends.Registry) error {
 			return fmt.Errorf("--backends: %w", err)
 		}
 	}
+	reach, err := backends.ParseReach(s.providerHosts)
+	if err != nil {
+		return fmt.Errorf("--provider-hosts: %w", err)
+	}
 	config, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("finding the cluster (set KUBECONFIG or --kubeconfig): %w", err)
@@ -161,7 +168,7 @@ func run(ctx context.Context, s *settings, registry *backends.Registry) error {
 		}
 	}
 	options := controller.Options{
-		Registry: registry, Installation: s.installation, Namespace: s.namespace,
+		Registry: registry, Installation: s.installation, Namespace: s.namespace, Reach: reach,
 		Workers: s.workers, Period: s.period, DeletionDeadline: s.deletionDeadline,
 		OrphanGrace: s.orphanGrace, CompactAfter: s.compactAfter,
 	}

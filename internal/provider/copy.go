@@ -129,7 +129,7 @@ func (d *Doors) openCopy(ctx context.Context, p Provider) (*Door, error) {
 	if err != nil || secret == nil {
 		return nil, err
 	}
-	config := configOf(p, secret.Data)
+	config := d.configOf(p, secret.Data)
 	config.Endpoint = secret.Annotations[endpointAnnotation]
 	door, err := d.build(ctx, p, registration, config)
 	if err != nil {

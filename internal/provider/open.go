@@ -32,6 +32,8 @@ type Doors struct {
 	Writer client.Writer
 	// Namespace is the operator's own, where the Secrets of cluster providers live.
 	Namespace string
+	// Reach is what every provider may reach beside its backend's own hosts.
+	Reach backends.Reach
 
 	mutex    sync.Mutex
 	doors    map[types.UID]*Door
@@ -82,7 +84,7 @@ func (d *Doors) Reopen(ctx context.Context, p Provider) (*Door, error) {
 		}
 		return nil, err
 	}
-	config := configOf(p, credentials)
+	config := d.configOf(p, credentials)
 	fingerprint := digest(registration.Name, config)
 	if door := d.kept(p); door != nil && door.fingerprint == fingerprint && !door.refused.Load() {
 		return door, nil
@@ -112,8 +114,11 @@ func (d *Doors) lookup(p Provider) (backends.Registration, error) {
 	return registration, nil
 }
 
-func configOf(p Provider, credentials map[string][]byte) backends.Config {
-	config := backends.Config{Credentials: credentials, Endpoint: p.Spec.Endpoint, CABundle: []byte(p.Spec.CABundle)}
+func (d *Doors) configOf(p Provider, credentials map[string][]byte) backends.Config {
+	config := backends.Config{
+		Credentials: credentials, Endpoint: p.Spec.Endpoint, CABundle: []byte(p.Spec.CABundle), Reach: d.Reach,
+	}
+	config.Reach.Trusted = p.Kind == v1alpha1.KindClusterSandboxProvider
 	if p.Spec.Parameters != nil {
 		config.Parameters = p.Spec.Parameters.Raw
 	}

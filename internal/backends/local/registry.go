@@ -9,15 +9,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
-	"syscall"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -27,6 +24,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
+	"github.com/sandbox-operator/sandbox-operator/internal/backends/web"
 )
 
 // puller talks to registries for one pull, and keeps no connection beyond it.
@@ -34,76 +32,36 @@ import (
 // Whoever may create a sandbox chooses the registry, and a registry's answers choose further hosts. So none of them may be
 // the operator's own machine or a cloud's metadata service, whatever name leads there, unless the administrator has named the
 // registry with --local-registries.
-type puller struct {
-	transport *http.Transport
-
-	mu sync.Mutex
-	// proxies are the administrator's, who may have them anywhere.
-	proxies map[string]bool
-}
+type puller struct{ transport *http.Transport }
 
 func (m *machine) newPuller(registry string) *puller {
-	p := &puller{transport: newTransport(), proxies: map[string]bool{}}
-	if !slices.Contains(m.registries, registry) {
-		p.transport.Proxy = p.proxy
-		p.transport.DialContext = p.dial
+	check := checkAddress
+	if slices.Contains(m.registries, registry) {
+		check = func(string, netip.Addr) error { return nil }
 	}
-	return p
+	return &puller{transport: newTransport(check)}
 }
 
-func newTransport() *http.Transport {
-	return &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		ForceAttemptHTTP2:     true,
-		MaxIdleConnsPerHost:   10,
-		IdleConnTimeout:       time.Minute,
-		TLSHandshakeTimeout:   10 * time.Second,
-		ResponseHeaderTimeout: time.Minute,
-	}
+func newTransport(check func(string, netip.Addr) error) *http.Transport {
+	t := web.NewTransport(check)
+	t.ResponseHeaderTimeout = time.Minute
+	return t
 }
 
 func (p *puller) close() { p.transport.CloseIdleConnections() }
-
-func (p *puller) proxy(request *http.Request) (*url.URL, error) {
-	proxy, err := http.ProxyFromEnvironment(request)
-	if proxy != nil {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.proxies[proxy.Host] = true
-	}
-	return proxy, err
-}
-
-func (p *puller) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	p.mu.Lock()
-	trusted := p.proxies[address]
-	p.mu.Unlock()
-	var dialer net.Dialer
-	if !trusted {
-		dialer.Control = checkAddress
-	}
-	return dialer.DialContext(ctx, network, address)
-}
 
 // errForbiddenAddress is about the image's name: no retry will change it.
 var errForbiddenAddress = errors.New("its registry has a loopback or link-local address; " +
 	"the operator's administrator can allow that with --local-registries")
 
-// checkAddress sees the address after all names are resolved, just before it is dialled.
-func checkAddress(_, address string, _ syscall.RawConn) error {
-	at, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return err
+// checkAddress lets a registry be anywhere but on this machine or where clouds have their metadata. Private addresses are fine:
+// the registry of a house is there, and nothing of it but public images can be had here.
+func checkAddress(host string, address netip.Addr) error {
+	if (backends.Reach{Trusted: true}).HasAddress(host, address, nil) {
+		return nil
 	}
-	ip := at.Addr().Unmap()
-	if ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsUnspecified() || ip.IsMulticast() || ip == awsMetadataIPv6 {
-		return errForbiddenAddress
-	}
-	return nil
+	return errForbiddenAddress
 }
-
-// awsMetadataIPv6 is the one metadata address outside the link-local range.
-var awsMetadataIPv6 = netip.MustParseAddr("fd00:ec2::254")
 
 func (p *puller) options(ctx context.Context) []remote.Option {
 	return []remote.Option{

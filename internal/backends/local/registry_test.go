@@ -12,6 +12,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -73,7 +74,7 @@ func (r *testRegistry) push(tb testing.TB, tag string, image v1.Image) string {
 	g := NewWithT(tb)
 	ref, err := name.ParseReference(r.host + "/" + tag)
 	g.Expect(err).NotTo(HaveOccurred())
-	transport := newTransport()
+	transport := newTransport(checkNothing)
 	defer transport.CloseIdleConnections()
 	g.Expect(remote.Write(ref, image, remote.WithTransport(transport))).To(Succeed())
 	return ref.String()
@@ -172,3 +173,5 @@ func fileEntry(tb testing.TB, name, path string) entry {
 	NewWithT(tb).Expect(err).NotTo(HaveOccurred())
 	return entry{name: name, content: string(content)}
 }
+
+func checkNothing(string, netip.Addr) error { return nil }

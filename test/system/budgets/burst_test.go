@@ -14,8 +14,6 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"k8s.io/apimachinery/pkg/watch"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 	"github.com/sandbox-operator/sandbox-operator/test/system/testbed"
@@ -33,33 +31,34 @@ var _ = Describe("A burst of SandboxExecs", func() {
 		for _, box := range boxes {
 			room.EventuallyReady(ctx, box)
 		}
-		watcher, err := bed.Client.Watch(ctx, &v1alpha1.SandboxExecList{}, client.InNamespace(room.Namespace))
-		Expect(err).NotTo(HaveOccurred())
-		defer watcher.Stop()
+		finishes := room.FollowFinishes(ctx, runs)
 
 		began := time.Now()
 		slots := make(chan struct{}, atOnce)
 		failed := make(chan error, runs)
 		var group sync.WaitGroup
+		defer group.Wait()
+		feeding, stop := context.WithCancel(ctx)
+		defer stop()
 		group.Go(func() {
 			for i := range runs {
-				slots <- struct{}{}
+				select {
+				case <-feeding.Done():
+					return
+				case slots <- struct{}{}:
+				}
 				name := fmt.Sprintf("run-%04d", i)
-				failed <- bed.Client.Create(ctx, room.Exec(name, boxName(i%sandboxes)).Shell("echo "+name+" >>/workspace/ran").Obj())
+				failed <- bed.Client.Create(feeding, room.Exec(name, boxName(i%sandboxes)).Shell("echo "+name+" >>/workspace/ran").Obj())
 			}
 		})
 		finished := map[string]*v1alpha1.SandboxExec{}
 		for len(finished) < runs {
-			var e watch.Event
-			Eventually(ctx, watcher.ResultChan()).WithTimeout(testbed.Patience).Should(Receive(&e), bed.LogTail)
-			exec, ok := e.Object.(*v1alpha1.SandboxExec)
-			if ok && testbed.IsFinished(exec) && finished[exec.Name] == nil {
-				finished[exec.Name] = exec
-				<-slots
-			}
+			var exec *v1alpha1.SandboxExec
+			Eventually(ctx, finishes).WithTimeout(testbed.Patience).Should(Receive(&exec), bed.LogTail)
+			finished[exec.Name] = exec
+			<-slots
 		}
 		took := time.Since(began)
-		group.Wait()
 		AddReportEntry("a burst of short runs", fmt.Sprintf("%d in %v, %.0f a second", runs, took.Round(time.Millisecond),
 			float64(runs)/took.Seconds()), ReportEntryVisibilityAlways)
 		for range runs {

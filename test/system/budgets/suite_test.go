@@ -16,6 +16,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/sandbox-operator/sandbox-operator/test/builders"
 	"github.com/sandbox-operator/sandbox-operator/test/system/testbed"
@@ -31,6 +32,17 @@ var _ = BeforeSuite(func(ctx context.Context) {
 	Expect(err).NotTo(HaveOccurred())
 	bed.Create(ctx, builders.MakeClusterProvider("local", "local").Obj())
 	Expect(bed.StartManager()).To(Succeed())
+})
+
+// What an earlier spec left would be counted in this one: its namespace is deleted when it ends, and that takes a while.
+var _ = BeforeEach(func(ctx context.Context) {
+	Eventually(func(g Gomega) {
+		var namespaces corev1.NamespaceList
+		g.Expect(bed.Client.List(ctx, &namespaces)).To(Succeed())
+		for _, namespace := range namespaces.Items {
+			g.Expect(namespace.Name).NotTo(HavePrefix("room-"))
+		}
+	}).WithContext(ctx).WithTimeout(4 * testbed.Patience).WithPolling(testbed.Patience / 100).Should(Succeed())
 })
 
 // All namespaces of specs are deleted by now: the manager has to clear them.
