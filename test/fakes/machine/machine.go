@@ -9,7 +9,7 @@
 //
 // The first process of a machine is the very program that starts it, which runs a service that it was told beforehand: an agent,
 // as providers have one in each sandbox. machine.go starts and ends machines, service.go is what runs in them, disk.go makes their
-// root filesystem, tunnel.go leads to their ports, and reap.go buries their orphans.
+// root filesystem, tunnel.go leads to their ports, freeze.go holds their processes, and reap.go buries their orphans.
 package machine
 
 import (
