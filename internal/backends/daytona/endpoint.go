@@ -1,0 +1,44 @@
+// Copyright The sandbox-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package daytona
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/sandbox-operator/sandbox-operator/internal/backends"
+)
+
+// reserved are the ports of the sandbox's own services: terminal, toolbox, SSH and recordings.
+var reserved = []int32{22222, 2280, 22220, 33333}
+
+// tokenHeader opens the ports of a sandbox that is not public. The token changes with each start.
+const tokenHeader = "X-Daytona-Preview-Token"
+
+// Endpoint implements backends.Endpointer. What listens must speak HTTP: the proxy adds the encryption.
+func (b *backend) Endpoint(ctx context.Context, id string, port backends.Port) (backends.Endpoint, error) {
+	if port.Protocol != backends.ProtocolHTTP && port.Protocol != "" {
+		return backends.Endpoint{}, backends.Errorf(backends.Unsupported, Name, operationEndpoint,
+			"Daytona leads to ports that speak HTTP only: port %d can't have protocol %s", port.Number, port.Protocol)
+	}
+	if slices.Contains(reserved, port.Number) {
+		return backends.Endpoint{}, backends.Errorf(backends.Invalid, Name, operationEndpoint, "port %d is Daytona's own", port.Number)
+	}
+	var found struct {
+		URL   string `json:"url"`
+		Token string `json:"token"`
+	}
+	path := fmt.Sprintf("/sandbox/%s/ports/%d/preview-url", url.PathEscape(id), port.Number)
+	if err := b.call(ctx, request{operation: operationEndpoint, method: http.MethodGet, path: path}, &found); err != nil {
+		return backends.Endpoint{}, err
+	}
+	endpoint := backends.Endpoint{URL: found.URL}
+	if found.Token != "" {
+		endpoint.Headers = map[string]string{tokenHeader: found.Token}
+	}
+	return endpoint, nil
+}

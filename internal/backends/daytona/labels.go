@@ -1,0 +1,22 @@
+// Copyright The sandbox-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package daytona
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+)
+
+// SetLabels implements backends.Labeler. The server replaces all labels, so the mark is read and written again.
+func (b *backend) SetLabels(ctx context.Context, id string, labels map[string]string) error {
+	found, err := b.read(ctx, operationSetLabels, id)
+	if err != nil {
+		return err
+	}
+	body := map[string]any{"labels": labelsOf(found.mark(), labels)}
+	return b.call(ctx, request{
+		operation: operationSetLabels, method: http.MethodPut, path: "/sandbox/" + url.PathEscape(id) + "/labels", body: body, effect: true,
+	}, nil)
+}
