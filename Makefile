@@ -48,8 +48,9 @@ demo: binaries build bin/controlplane-up ## Run code in a sandbox on this machin
 ##@ Development
 
 .PHONY: generate
-generate: ## Generate deepcopy methods.
+generate: ## Generate deepcopy methods, and types for protocols.
 	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
+	hack/tool protogo internal/backends/e2b/envd
 
 .PHONY: manifests
 manifests: ## Generate CRDs and the manager's role.
