@@ -103,6 +103,7 @@ func (s *shared) setupExec(ctx context.Context, mgr ctrl.Manager) error {
 
 // Reconcile makes one pass over one SandboxExec.
 func (r *execReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	ctx = provider.InNamespace(ctx, request.Namespace)
 	var before v1alpha1.SandboxExec
 	if err := r.client.Get(ctx, request.NamespacedName, &before); err != nil {
 		if apierrors.IsNotFound(err) {

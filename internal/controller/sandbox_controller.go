@@ -78,6 +78,7 @@ func (s *shared) setupSandbox(mgr ctrl.Manager) error {
 
 // Reconcile makes one pass over one Sandbox.
 func (r *sandboxReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	ctx = provider.InNamespace(ctx, request.Namespace)
 	var before v1alpha1.Sandbox
 	if err := r.client.Get(ctx, request.NamespacedName, &before); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
