@@ -54,7 +54,7 @@ word=%[1]s d=%[2]s
 refuse() { rm -rf "$d"; printf '\n%%s refused %%s\n%%s\n' "$word" "$1" "$word"; exit 0; }
 umask 077
 command -v base64 >/dev/null 2>&1 && command -v head >/dev/null 2>&1 || refuse tools
-mkdir -p "$d" && chmod 700 "$d" || refuse directory
+mkdir "$d" 2>/dev/null || { [ -d "$d" ] && chmod 700 "$d"; } || refuse directory
 `
 
 // launch is a function that becomes the command, in a subshell. It looks for the program as the command's own environment has it.
@@ -149,7 +149,7 @@ pid=$!
 session=${through:+$pid}
 (
 	trap 'kill "$!" 2>/dev/null; exit 0' TERM
-	{ sleep %[5]s || sleep %[6]d; } 2>/dev/null &
+	sleep %[5]s &
 	wait "$!"
 	trap '' TERM
 	: >"$d/timedout"
@@ -171,8 +171,13 @@ fi
 func (s script) writeWatched(t *strings.Builder, streams string) {
 	t.WriteString("\n" + strings.TrimSpace(backends.KillTreeFunction))
 	timeout := s.command.Timeout
-	whole := int64((timeout + time.Second - 1) / time.Second)
-	fmt.Fprintf(t, watched, s.exports(), markerVariable, s.word, streams, strconv.FormatFloat(timeout.Seconds(), 'f', 3, 64), whole)
+	pause := strconv.FormatInt(int64((timeout+time.Second-1)/time.Second), 10)
+	if timeout%time.Second != 0 {
+		// Not every sleep knows fractions.
+		fmt.Fprintf(t, "\npause=%s\n! sleep 0.001 2>/dev/null || pause=%.3f\n", pause, timeout.Seconds())
+		pause = `"$pause"`
+	}
+	fmt.Fprintf(t, watched, s.exports(), markerVariable, s.word, streams, pause)
 }
 
 // refusals are what the script may say instead of starting the command.

@@ -74,3 +74,12 @@ func (s *Server) deleteVolume(w http.ResponseWriter, r *http.Request) {
 	delete(s.volumes, r.PathValue("volume"))
 	w.WriteHeader(http.StatusOK)
 }
+
+// Volume makes a volume, and returns its ID.
+func (s *Server) Volume(name string) string {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	made := volume{ID: newID(), Name: name, State: "ready"}
+	s.volumes[made.ID] = made
+	return made.ID
+}
