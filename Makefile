@@ -113,6 +113,11 @@ test-unit: ## Run the tests that need neither API server nor sandbox.
 chaos: ## Kill the manager at every call that it makes, and look what leaks (docs/chaos.md; 10 minutes on two cores).
 	@CHAOS_ALL=1 TIMEOUT=30m RACE=0 hack/with-binaries hack/test -count=1 -v $(TESTFLAGS) ./test/chaos
 
+.PHONY: crowd
+crowd: ## Look after 10,000 idle sandboxes, and 1,000 through an outage of ten minutes (docs/chaos.md; half an hour).
+	@CHAOS_CROWD=10000 CHAOS_OUTAGE=0s TIMEOUT=60m RACE=0 hack/with-binaries hack/test -count=1 -v -run Crowd ./test/chaos
+	@CHAOS_CROWD=1000 CHAOS_OUTAGE=10m TIMEOUT=60m RACE=0 hack/with-binaries hack/test -count=1 -v -run Crowd ./test/chaos
+
 .PHONY: binaries
 binaries: ## Build the programs for tests and the demo: control plane and runsc (once; 7 minutes on two cores).
 	@hack/build-binaries

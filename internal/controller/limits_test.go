@@ -110,6 +110,46 @@ var _ = Describe("The limits of a provider", func() {
 		gate.Open()
 		Eventually(func() []string { return readyOf(ctx, slow) }).Should(HaveLen(40))
 	})
+
+	It("leave workers to an account that answers, however many others don't", func(ctx SpecContext) {
+		gate := memory.NewGate()
+		defer gate.Open()
+		for _, account := range []string{"account-a", "account-b"} {
+			defer providers[account].Inject(memory.Fault{Operation: memory.OperationCreate, Gate: gate})()
+			key := token(ns, account+"/slow")
+			key.Name = account
+			create(ctx, key, builders.MakeProvider(ns, account, "accounts").Credentials(account).Obj())
+		}
+		create(ctx, builders.MakeProvider(ns, "fast", "named").Obj())
+		slow := append(sandboxes(ctx, "account-a", 40), sandboxes(ctx, "account-b", 40)...)
+		Eventually(gate.Reached()).Should(BeClosed())
+		fast := sandboxes(ctx, "fast", 5)
+		Eventually(func() []string { return readyOf(ctx, fast) }).Should(HaveLen(5))
+		Expect(readyOf(ctx, slow)).To(BeEmpty())
+		gate.Open()
+		Eventually(func() []string { return readyOf(ctx, slow) }).Should(HaveLen(80))
+	})
+
+	DescribeTable("are shared by namespaces, so that one's crowd is not between another and its one sandbox",
+		func(ctx SpecContext, limits v1alpha1.ProviderLimits, crowd int) {
+			other := newNamespace(ctx)
+			for _, namespace := range []string{ns, other} {
+				p := builders.MakeProvider(namespace, "p", "accounts").Credentials("key").Limits(limits).Obj()
+				create(ctx, token(namespace, "account-a/shared-"+ns), p)
+				DeferCleanup(func(ctx SpecContext) { change(ctx, p, func(p *v1alpha1.SandboxProvider) { p.Spec.Limits = nil }) })
+			}
+			defer providers["account-a"].Inject(memory.Fault{Operation: memory.OperationCreate, Delay: 100 * time.Millisecond})()
+			sandboxes(ctx, "p", crowd)
+			Eventually(func() int { return len(remotesOf("account-a", ns)) }).Should(BeNumerically(">", 2))
+			one := builders.MakeSandbox(other, "one").NamespacedProvider("p").Obj()
+			before := len(remotesOf("account-a", ns))
+			create(ctx, one)
+			eventually(ctx, one, v1alpha1.ConditionReady, "True/Ready")
+			Expect(len(remotesOf("account-a", ns))-before).To(BeNumerically("<", crowd/3), "made for the crowd meanwhile")
+		},
+		Entry("calls at once", v1alpha1.ProviderLimits{MaxConcurrentCalls: 2}, 90),
+		Entry("calls in a second", v1alpha1.ProviderLimits{RequestsPerSecond: 15, Burst: 1}, 90),
+	)
 })
 
 var _ = Describe("The parameters of a Sandbox", func() {

@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/failsafe-go/failsafe-go/bulkhead"
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
 
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
@@ -31,52 +30,55 @@ const (
 	leastPause = time.Second
 )
 
-// account is what all providers with the same backend, endpoint and credentials share: one bulkhead, so that a slow account
-// holds no more than its share of the workers; one breaker, so that an outage costs one probe at a time; the rates that
-// administrators set; and the pause that the provider asked for.
+// account is what all providers with the same backend, endpoint and credentials share: its places, so that a slow account
+// holds no more than its share of the workers; turns of the namespaces that use it; one breaker, so that an outage costs one
+// probe at a time; the rates that administrators set; and the pause that the provider asked for.
 type account struct {
-	key      string
-	bulkhead bulkhead.Bulkhead[any]
-	breaker  circuitbreaker.CircuitBreaker[any]
-	limiter  *limiter
-	// most is how many calls may be under way, 0 = as many as the bulkhead has; under is how many are.
-	most, under atomic.Int64
+	key     string
+	places  *places
+	turns   *turns
+	breaker circuitbreaker.CircuitBreaker[any]
+	limiter *limiter
 	// pausedUntil is a Unix time in nanoseconds.
 	pausedUntil atomic.Int64
 }
 
-func newAccount(key string, registration backends.Registration) *account {
-	concurrency := registration.Concurrency
+func newAccount(key string, registration backends.Registration, all *pool) *account {
+	concurrency := int(registration.Concurrency)
 	if concurrency == 0 {
 		concurrency = defaultConcurrency
 	}
 	return &account{
-		key:      key,
-		bulkhead: bulkhead.New[any](concurrency),
+		key:    key,
+		places: &places{pool: all, own: concurrency},
+		turns:  &turns{},
 		breaker: circuitbreaker.NewBuilder[any]().
 			WithFailureThreshold(breakerFailures).WithDelay(breakerDelay).WithSuccessThreshold(1).Build(),
 		limiter: newLimiter(),
 	}
 }
 
-// enter asks for a call. A nil error must be followed by leave.
-func (a *account) enter(backend, operation string, now time.Time) error {
+// enter asks for a call that is made for a namespace. A nil error must be followed by leave.
+func (a *account) enter(namespace, backend, operation string, now time.Time) error {
 	if pause := time.Unix(0, a.pausedUntil.Load()).Sub(now); pause > 0 {
 		err := backends.Errorf(backends.RateLimited, backend, operation, "the provider asked for fewer calls")
 		err.RetryAfter = pause
 		return err
 	}
-	if !a.takePlace() {
+	ahead := a.turns.come(namespace, now)
+	if !a.places.take(ahead) {
+		a.turns.sentAway(namespace, now, BusyDelay, 0)
 		return ErrBusy
 	}
-	if delay := a.limiter.take(operation, now); delay > 0 {
-		a.freePlace()
+	if delay, apart := a.limiter.take(operation, ahead, now); delay > 0 {
+		a.places.free()
 		err := backends.Errorf(backends.RateLimited, backend, operation, "the provider's limits allow no further call now")
-		err.RetryAfter = delay
+		err.RetryAfter = a.turns.sentAway(namespace, now, delay, apart)
 		return err
 	}
+	a.turns.served(namespace, now)
 	if !a.breaker.TryAcquirePermit() {
-		a.freePlace()
+		a.places.free()
 		err := backends.Errorf(backends.Unavailable, backend, operation, "the provider did not answer several calls in a row")
 		err.RetryAfter = max(a.breaker.RemainingDelay(), leastPause)
 		return err
@@ -84,27 +86,9 @@ func (a *account) enter(backend, operation string, now time.Time) error {
 	return nil
 }
 
-// takePlace takes one of the calls that may be under way at once.
-func (a *account) takePlace() bool {
-	if most := a.most.Load(); a.under.Add(1) > most && most > 0 {
-		a.under.Add(-1)
-		return false
-	}
-	if !a.bulkhead.TryAcquirePermit() {
-		a.under.Add(-1)
-		return false
-	}
-	return true
-}
-
-func (a *account) freePlace() {
-	a.under.Add(-1)
-	a.bulkhead.ReleasePermit()
-}
-
 // leave ends a call and learns from its error.
 func (a *account) leave(err error, now time.Time) {
-	defer a.freePlace()
+	defer a.places.free()
 	switch code := backends.CodeOf(err); code {
 	case backends.Unavailable, backends.Ambiguous:
 		a.breaker.RecordFailure()
@@ -114,6 +98,21 @@ func (a *account) leave(err error, now time.Time) {
 	default:
 		// Any other answer is an answer.
 		a.breaker.RecordSuccess()
+	}
+}
+
+// nextPage waits until the rate lets one more call of a list through. It has its place, and is no new call to the breaker.
+func (a *account) nextPage(ctx context.Context) error {
+	for {
+		delay, _ := a.limiter.take(operationList, 0, time.Now())
+		if delay == 0 {
+			return ctx.Err()
+		}
+		select {
+		case <-time.After(delay):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }
 
@@ -150,7 +149,7 @@ func (r *reservation) release() {
 
 // release ends a call of which nothing is learnt.
 func (a *account) release() {
-	a.freePlace()
+	a.places.free()
 	if a.breaker.IsHalfOpen() {
 		// The permit to probe went with the place: the next probe waits as long as after one that failed.
 		a.breaker.Open()

@@ -69,7 +69,7 @@ func (d *Door) HasUniqueNames() bool {
 // Reserve takes a place for one call, so that a caller can do what must come before the call only when the call can be made.
 // The first call with the returned context uses it; release gives it back where no call was made.
 func (d *Door) Reserve(ctx context.Context, operation string) (with context.Context, release func(), err error) {
-	if err := d.account.enter(d.registration.Name, operation, time.Now()); err != nil {
+	if err := d.account.enter(namespaceOf(ctx), d.registration.Name, operation, time.Now()); err != nil {
 		return ctx, func() {}, err
 	}
 	r := &reservation{account: d.account}
@@ -92,8 +92,8 @@ func (d *Door) Get(ctx context.Context, id string) (backends.Remote, error) {
 
 // List is that of the backend.
 func (d *Door) List(ctx context.Context, filter backends.Filter) ([]backends.Remote, error) {
-	return call(ctx, d, "list", callTimeout, func(ctx context.Context) ([]backends.Remote, error) {
-		return d.backend.List(ctx, filter)
+	return call(ctx, d, operationList, listTimeout, func(ctx context.Context) ([]backends.Remote, error) {
+		return d.backend.List(backends.WithPages(ctx, d.account.nextPage), filter)
 	})
 }
 
@@ -216,7 +216,7 @@ func effect(ctx context.Context, d *Door, operation string, timeout time.Duratio
 func call[T any](ctx context.Context, d *Door, operation string, timeout time.Duration, do func(context.Context) (T, error)) (T, error) {
 	var zero T
 	if !d.account.takeReserved(ctx) {
-		if err := d.account.enter(d.registration.Name, operation, time.Now()); err != nil {
+		if err := d.account.enter(namespaceOf(ctx), d.registration.Name, operation, time.Now()); err != nil {
 			return zero, err
 		}
 	}

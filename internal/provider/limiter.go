@@ -4,7 +4,6 @@
 package provider
 
 import (
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -16,14 +15,14 @@ import (
 const (
 	// operationCreate is counted by createsPerMinute, too.
 	operationCreate = "create"
+	operationList   = "list"
 	// minute is the window of createsPerMinute.
 	minute = time.Minute
-	// mostSpread bounds how far calls that come too soon are spread.
-	mostSpread = 30 * time.Second
+	// yielding is how long who could go waits for those who go before.
+	yielding = 100 * time.Millisecond
 )
 
-// limiter keeps the rates that administrators set for an account. It never waits: who comes too soon is told when to come
-// again, and those who wait are spread over the time that all of them need, so that they don't come back together.
+// limiter keeps the rates that administrators set for an account. It never waits: who comes too soon is told how long it takes.
 type limiter struct {
 	mutex sync.Mutex
 	// calls is nil where requestsPerSecond is not set.
@@ -33,9 +32,6 @@ type limiter struct {
 	next    int
 	// urgent is how many callers want to go before creations.
 	urgent int
-	// waiting is about how many callers were sent away and will come again; sentAt is when the last of them was.
-	waiting int
-	sentAt  time.Time
 }
 
 func newLimiter() *limiter { return &limiter{} }
@@ -76,50 +72,58 @@ func (l *limiter) configureCreates(perMinute int) {
 	l.next = 0
 }
 
-// take counts a call, or says how long to wait before asking again.
-func (l *limiter) take(operation string, now time.Time) time.Duration {
+// take counts a call, or says how long to wait before asking again, and how far apart those who wait can be let through. So many
+// others go before who asks.
+func (l *limiter) take(operation string, ahead int, now time.Time) (delay, apart time.Duration) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	if operation == operationCreate {
-		if delay, apart := l.createDelay(now); delay > 0 {
-			return l.sentAway(now, delay, apart)
+		if delay, apart := l.createDelay(ahead, now); delay > 0 {
+			return delay, apart
 		}
 	}
 	if l.calls != nil {
-		if r := l.calls.ReserveN(now, 1); r.DelayFrom(now) > 0 {
-			delay := r.DelayFrom(now)
-			r.CancelAt(now)
-			return l.sentAway(now, delay, time.Duration(float64(time.Second)/float64(l.calls.Limit())))
+		if delay, apart := l.callDelay(ahead, now); delay > 0 {
+			return delay, apart
 		}
 	}
 	if operation == operationCreate && len(l.creates) > 0 {
 		l.creates[l.next] = now
 		l.next = (l.next + 1) % len(l.creates)
 	}
-	l.waiting = max(l.waiting-1, 0)
-	return 0
+	return 0, 0
+}
+
+// callDelay takes a call off the rate, if there is one beside those for who goes before.
+func (l *limiter) callDelay(ahead int, now time.Time) (delay, apart time.Duration) {
+	apart = time.Duration(float64(time.Second) / float64(l.calls.Limit()))
+	r := l.calls.ReserveN(now, min(ahead+1, l.calls.Burst()))
+	delay = r.DelayFrom(now)
+	r.CancelAt(now)
+	switch {
+	case delay > 0:
+		return delay, apart
+	case ahead >= l.calls.Burst():
+		return yielding, apart
+	}
+	l.calls.AllowN(now, 1)
+	return 0, 0
 }
 
 // createDelay returns how long a creation has to wait, and how far apart those that wait shall come.
-func (l *limiter) createDelay(now time.Time) (delay, apart time.Duration) {
+func (l *limiter) createDelay(ahead int, now time.Time) (delay, apart time.Duration) {
 	if l.urgent > 0 {
 		return 100 * time.Millisecond, 10 * time.Millisecond
 	}
 	if len(l.creates) == 0 {
 		return 0, 0
 	}
-	return l.creates[l.next].Add(minute).Sub(now), minute / time.Duration(len(l.creates))
-}
-
-// sentAway spreads those who wait over the time that all of them need.
-func (l *limiter) sentAway(now time.Time, delay, apart time.Duration) time.Duration {
-	if now.Sub(l.sentAt) > 2*mostSpread {
-		// Whoever waited then has come again, or never will.
-		l.waiting = 0
+	apart = minute / time.Duration(len(l.creates))
+	place := (l.next + min(ahead, len(l.creates)-1)) % len(l.creates)
+	if delay = l.creates[place].Add(minute).Sub(now); delay <= 0 && ahead >= len(l.creates) {
+		delay = yielding
 	}
-	l.waiting, l.sentAt = l.waiting+1, now
-	spread := min(time.Duration(l.waiting)*apart, mostSpread)
-	return delay + rand.N(spread+1) //nolint:gosec // a delay is no secret
+	return delay, apart
 }
 
 // hurry has creations wait until the function that it returns is called.

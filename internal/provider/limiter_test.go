@@ -4,10 +4,12 @@
 package provider
 
 import (
+	"context"
 	"testing"
 	"time"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
+	"github.com/sandbox-operator/sandbox-operator/internal/backends"
 )
 
 var noon = time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
@@ -15,7 +17,7 @@ var noon = time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
 // taken is how many of so many calls are let through, one each step.
 func taken(l *limiter, operation string, from time.Time, calls int, step time.Duration) (n int) {
 	for i := range calls {
-		if l.take(operation, from.Add(time.Duration(i)*step)) == 0 {
+		if delay, _ := l.take(operation, 0, from.Add(time.Duration(i)*step)); delay == 0 {
 			n++
 		}
 	}
@@ -73,31 +75,31 @@ func TestChangedLimitsForgetNothing(t *testing.T) {
 func TestRenewalsGoBeforeCreations(t *testing.T) {
 	l := newLimiter()
 	done := l.hurry()
-	if l.take(operationCreate, noon) == 0 || l.take("set lifetime", noon) != 0 {
+	if taken(l, operationCreate, noon, 1, 0) != 0 || taken(l, "set lifetime", noon, 1, 0) != 1 {
 		t.Error("a creation went before a renewal")
 	}
 	done()
-	if l.take(operationCreate, noon) != 0 {
+	if taken(l, operationCreate, noon, 1, 0) != 1 {
 		t.Error("creations wait for ever")
 	}
 }
 
-func TestThoseWhoWaitAreSpreadOverTheTimeThatAllNeed(t *testing.T) {
+func TestWhoGoesBeforeFindsTheRateUntouched(t *testing.T) {
 	l := newLimiter()
-	l.configure(v1alpha1.ProviderLimits{CreatesPerMinute: 60})
-	taken(l, operationCreate, noon, 60, 0)
-	var soon int
-	for range 1000 {
-		delay := l.take(operationCreate, noon)
-		if delay <= 0 || delay > minute+mostSpread {
-			t.Fatalf("one was told to come again in %s", delay)
+	l.configure(v1alpha1.ProviderLimits{RequestsPerSecond: 10, Burst: 3, CreatesPerMinute: 2})
+	for _, c := range []struct {
+		operation string
+		ahead     int
+		passes    bool
+	}{
+		{"get", 3, false}, {"get", 100, false}, {"get", 2, true}, {"get", 2, false},
+		{operationCreate, 2, false}, {operationCreate, 1, true}, {operationCreate, 1, false}, {operationCreate, 0, true},
+		{operationCreate, 0, false},
+	} {
+		delay, apart := l.take(c.operation, c.ahead, noon)
+		if (delay == 0) != c.passes || delay > 0 && apart == 0 {
+			t.Errorf("%s behind %d: comes again in %s, %s apart", c.operation, c.ahead, delay, apart)
 		}
-		if delay < minute+time.Second {
-			soon++
-		}
-	}
-	if soon > 200 {
-		t.Errorf("%d of 1000 come back within a second of each other", soon)
 	}
 }
 
@@ -107,5 +109,24 @@ func TestTheStrictestLimitHolds(t *testing.T) {
 	})
 	if got.RequestsPerSecond != 3 || got.MaxConcurrentCalls != 5 || got.CreatesPerMinute != 7 || got.Burst != 0 {
 		t.Errorf("got %+v", got)
+	}
+}
+
+func TestThePagesOfAListKeepTheRate(t *testing.T) {
+	a := newAccount("key", backends.Registration{}, &pool{})
+	a.limiter.configure(v1alpha1.ProviderLimits{RequestsPerSecond: 100, Burst: 1})
+	began := time.Now()
+	for range 11 {
+		if err := a.nextPage(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if took := time.Since(began); took < 95*time.Millisecond {
+		t.Errorf("eleven pages took %s at a hundred a second", took)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := a.nextPage(ended); err == nil {
+		t.Error("a list goes on whose caller has given up")
 	}
 }

@@ -35,7 +35,11 @@ type Doors struct {
 	// Reach is what every provider may reach beside its backend's own hosts.
 	Reach backends.Reach
 
+	// Workers is how many calls may be under way at once, over all accounts; 0 = any number.
+	Workers int
+
 	mutex    sync.Mutex
+	calls    pool
 	doors    map[types.UID]*Door
 	limits   map[types.UID]v1alpha1.ProviderLimits
 	accounts map[string]*account
@@ -250,10 +254,11 @@ func (d *Doors) keep(p Provider, door *Door, before string) {
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
 	if d.doors == nil {
+		d.calls.size = d.Workers
 		d.doors, d.accounts, d.limits = map[types.UID]*Door{}, map[string]*account{}, map[types.UID]v1alpha1.ProviderLimits{}
 	}
 	if d.accounts[key] == nil {
-		d.accounts[key] = newAccount(key, door.registration)
+		d.accounts[key] = newAccount(key, door.registration, &d.calls)
 	}
 	door.account = d.accounts[key]
 	uid := p.Object.GetUID()
@@ -305,7 +310,7 @@ func (d *Doors) limit(a *account) {
 	}
 	limits := strictest(all)
 	a.limiter.configure(limits)
-	a.most.Store(int64(limits.MaxConcurrentCalls))
+	a.places.configure(int(limits.MaxConcurrentCalls))
 }
 
 // refusedConfig tells a wrong configuration from a machine or provider that can't be used now.
@@ -364,6 +369,8 @@ func secretValues(credentials map[string][]byte) []string {
 const (
 	// callTimeout bounds calls that only ask, and small ones.
 	callTimeout = 30 * time.Second
+	// listTimeout bounds one List, which reads all pages: a hundred of them where an account has ten thousand sandboxes.
+	listTimeout = 2 * time.Minute
 	// commandTimeout bounds one RunCommand; the commands of users run detached and are not bound by it.
 	commandTimeout = 60 * time.Second
 	// pauseTimeout bounds one Pause or Resume, which may write all memory to a disk.

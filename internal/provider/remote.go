@@ -94,7 +94,7 @@ func attached[T any](
 	ctx context.Context, d *Door, operation string, timeout time.Duration, do func(context.Context) (T, error),
 ) (T, error) {
 	var zero T
-	if err := d.account.enter(d.registration.Name, operation, time.Now()); err != nil {
+	if err := d.account.enter(namespaceOf(ctx), d.registration.Name, operation, time.Now()); err != nil {
 		return zero, err
 	}
 	d.account.release()

@@ -49,22 +49,7 @@ func TestNothingLeaksNothingRunsTwiceNothingIsStuck(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a control plane")
 	}
-	ignore := goleak.IgnoreCurrent()
-	t.Cleanup(func() {
-		http.DefaultClient.CloseIdleConnections()
-		goleak.VerifyNone(t, ignore, goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"),
-			goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"))
-	})
-	log.SetLogger(logr.Discard()) // controller-runtime asks for one
-	stage, err := chaos.NewStage(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := stage.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	stage := newStage(t)
 	known, err := chaos.Catalogue()
 	if err != nil {
 		t.Fatal(err)
@@ -78,6 +63,18 @@ func TestNothingLeaksNothingRunsTwiceNothingIsStuck(t *testing.T) {
 	t.Logf("%d runs in %s: %d failed; the manager came to %d of %d points; %d outcomes are Unknown; the slowest took %s (%s)",
 		len(plans), took.Round(time.Second), results.failed, results.reached, results.kills, results.unknown,
 		results.slowest.Took.Round(time.Millisecond), results.slowest.Plan)
+}
+
+// watchGoroutines complains at the test's end of those that it left.
+func watchGoroutines(t *testing.T) {
+	t.Helper()
+	ignore := goleak.IgnoreCurrent()
+	t.Cleanup(func() {
+		http.DefaultClient.CloseIdleConnections()
+		goleak.VerifyNone(t, ignore, goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"),
+			goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"))
+	})
+	log.SetLogger(logr.Discard()) // controller-runtime asks for one
 }
 
 // choose returns the plans that the environment asks for.

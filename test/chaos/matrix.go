@@ -87,11 +87,7 @@ func (p Point) isAboutRemotes() bool {
 // kindsAt are the faults of interest at a call: of one that only looks, what can be taken for news.
 func kindsAt(call string) []fake.Kind {
 	operation, _, _ := strings.Cut(call, " ")
-	switch {
-	case operation == fake.Get:
-		// That Get denies only what does not exist is the contract of a backend: a plan must ask for a liar by name.
-		return []fake.Kind{fake.Broken, fake.Death}
-	case onlyLooks(operation):
+	if onlyLooks(operation) {
 		return []fake.Kind{fake.Broken, fake.Denied, fake.Death}
 	}
 	return fake.Kinds()

@@ -45,6 +45,8 @@ type scene struct {
 	provider  *exec.Cmd
 	// lifeline ends the provider when it is closed.
 	lifeline io.Closer
+	// period is how often the manager looks after its providers.
+	period time.Duration
 
 	mu      sync.Mutex
 	manager *manager
@@ -66,6 +68,7 @@ func (s *Stage) newScene(ctx context.Context, plan Plan) (*scene, error) {
 	}
 	c := &scene{
 		Stage: s, plan: plan, namespace: namespace.Name, dir: filepath.Join(s.dir, namespace.Name), timeline: newTimeline(),
+		period: time.Second,
 	}
 	if err := c.open(ctx); err != nil {
 		return nil, errors.Join(err, c.Close(ctx))
@@ -132,7 +135,7 @@ func (c *scene) startManager() error {
 	defer func() { _ = log.Close() }()
 	command := exec.Command(c.program("manager"), //nolint:noctx // it is killed
 		"--backends="+c.plan.Flavour, "--chaos-url="+c.control.URL, "--chaos-dir="+c.remotesDir(), "--chaos-namespace="+c.namespace,
-		"--namespace="+operatorNamespace, "--installation-id="+c.namespace, "--provider-period=1s", "--orphan-grace=1s",
+		"--namespace="+operatorNamespace, "--installation-id="+c.namespace, "--provider-period="+c.period.String(), "--orphan-grace=1s",
 		"--health-probe-bind-address=0", "--zap-devel=false")
 	command.Env = append(os.Environ(), "KUBECONFIG="+filepath.Join(c.dir, "kubeconfig"))
 	command.Stdout, command.Stderr = log, log

@@ -8,8 +8,8 @@
 // ran twice, or got stuck. docs/chaos.md tells how to read and replay it.
 //
 // stage.go is what all runs share, scene.go one run's surroundings, point.go the calls at which things happen, plan.go what happens
-// in a run, lifecycle.go what the run does meanwhile, verdict.go what must hold afterwards, and timeline.go what a person reads
-// when it does not.
+// in a run, lifecycle.go what the run does meanwhile, verdict.go what must hold afterwards, and timeline.go what a person reads when
+// it does not. crowd.go is about what shows only with many sandboxes.
 package chaos
 
 import (

@@ -113,8 +113,22 @@ func (c *client) Get(ctx context.Context, id string) (backends.Remote, error) {
 
 // List implements backends.Backend.
 func (c *client) List(ctx context.Context, filter backends.Filter) ([]backends.Remote, error) {
-	answer, err := c.call(ctx, fake.List, fake.Body{Filter: &filter})
-	return answer.Remotes, err
+	var remotes []backends.Remote
+	for after := ""; ; after = remotes[len(remotes)-1].ID {
+		if after != "" {
+			if err := backends.NextPage(ctx); err != nil {
+				return nil, c.lost(fake.List, err)
+			}
+		}
+		answer, err := c.call(ctx, fake.List, fake.Body{Filter: &filter, After: after})
+		if err != nil {
+			return nil, err
+		}
+		remotes = append(remotes, answer.Remotes...)
+		if !answer.More || len(answer.Remotes) == 0 {
+			return remotes, nil
+		}
+	}
 }
 
 // Destroy implements backends.Backend.

@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
 )
@@ -37,6 +38,17 @@ func (s *Server) addControls() {
 		s.faults = append(s.faults, &f)
 	})
 	s.mux.HandleFunc("POST /control/trap", s.serveTrap)
+	s.mux.HandleFunc("POST /control/outage", func(_ http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.down = r.URL.Query().Get("down") == "true"
+	})
+	s.mux.HandleFunc("GET /control/calls", func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		since, _ := strconv.Atoi(r.URL.Query().Get("since"))
+		write(w, http.StatusOK, s.calls[min(max(since, 0), len(s.calls)):])
+	})
 	s.mux.HandleFunc("POST /control/kill", func(_ http.ResponseWriter, r *http.Request) {
 		for _, a := range s.all() {
 			a.provider.Kill(r.URL.Query().Get("id"))
@@ -110,6 +122,26 @@ func (c Control) Inject(ctx context.Context, f Fault) error {
 		return err
 	}
 	response, err := c.send(ctx, http.MethodPost, "/control/fault", body)
+	if err != nil {
+		return err
+	}
+	return response.Body.Close()
+}
+
+// Calls returns the calls after the first so many.
+func (c Control) Calls(ctx context.Context, since int) ([]Call, error) {
+	response, err := c.send(ctx, http.MethodGet, "/control/calls?since="+strconv.Itoa(since), nil)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	var calls []Call
+	return calls, json.NewDecoder(response.Body).Decode(&calls)
+}
+
+// Outage begins one, in which every call fails, or ends it.
+func (c Control) Outage(ctx context.Context, down bool) error {
+	response, err := c.send(ctx, http.MethodPost, "/control/outage?down="+strconv.FormatBool(down), nil)
 	if err != nil {
 		return err
 	}

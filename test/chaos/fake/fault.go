@@ -53,6 +53,9 @@ func (f *Fault) String() string { return fmt.Sprintf("fault %s", f.Kind) }
 func (s *Server) strike(call Call) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.down {
+		return &Fault{Kind: Broken}
+	}
 	for _, f := range s.faults {
 		if f.Point == call.Point() {
 			return f

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -43,6 +44,8 @@ type Server struct {
 	seen   map[string]int
 	faults []*Fault
 	traps  []*trap
+	// down is an outage: every call fails.
+	down bool
 }
 
 // Capabilities are what the provider can do.
@@ -175,6 +178,7 @@ func act(ctx context.Context, b backends.Backend, operation string, body Body) (
 		answer.Remote, err = b.Get(ctx, body.ID)
 	case List:
 		answer.Remotes, err = b.List(ctx, *body.Filter)
+		answer.Remotes, answer.More = page(answer.Remotes, body.After)
 	case Destroy:
 		err = b.Destroy(ctx, body.ID)
 	case RunCommand:
@@ -183,6 +187,18 @@ func act(ctx context.Context, b backends.Backend, operation string, body Body) (
 		return actFurther(ctx, b, operation, body)
 	}
 	return answer, err
+}
+
+// page returns what follows the remote of this ID, and whether there is more.
+func page(remotes []backends.Remote, after string) ([]backends.Remote, bool) {
+	slices.SortFunc(remotes, func(a, b backends.Remote) int { return strings.Compare(a.ID, b.ID) })
+	begin := 0
+	if after != "" {
+		begin, _ = slices.BinarySearchFunc(remotes, after+"\x00",
+			func(r backends.Remote, id string) int { return strings.Compare(r.ID, id) })
+	}
+	end := min(begin+PageSize, len(remotes))
+	return remotes[begin:end], end < len(remotes)
 }
 
 // actFurther has the effect of what not every provider has.

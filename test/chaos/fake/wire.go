@@ -42,12 +42,19 @@ type Body struct {
 	Lifetime time.Duration           `json:"lifetime,omitempty"`
 	Labels   map[string]string       `json:"labels,omitempty"`
 	Port     *backends.Port          `json:"port,omitempty"`
+	// After is the ID of the last remote of the page before.
+	After string `json:"after,omitempty"`
 }
+
+// PageSize is how many remotes a list returns at once.
+const PageSize = 100
 
 // Answer is what a call gets back with status 200, or, with another, Code and Message.
 type Answer struct {
-	Remote   backends.Remote   `json:"remote"`
-	Remotes  []backends.Remote `json:"remotes,omitempty"`
+	Remote  backends.Remote   `json:"remote"`
+	Remotes []backends.Remote `json:"remotes,omitempty"`
+	// More says that there is a further page.
+	More     bool              `json:"more,omitempty"`
 	Result   backends.Result   `json:"result"`
 	Endpoint backends.Endpoint `json:"endpoint"`
 
