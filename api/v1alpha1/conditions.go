@@ -72,6 +72,9 @@ const (
 const (
 	// ReasonCreating: the remote is being made.
 	ReasonCreating = "Creating"
+	// ReasonOtherInstallation: the remote was made by another installation of the operator, as in a cluster that was cloned. It is
+	// left alone.
+	ReasonOtherInstallation = "OtherInstallation"
 	// ReasonWritingFiles: the remote runs; spec.files are being written.
 	ReasonWritingFiles = "WritingFiles"
 	// ReasonFilesWritten: spec.files are in the remote.

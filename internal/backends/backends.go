@@ -9,10 +9,9 @@
 // back to RunCommand where it has not. Callers therefore never ask what a backend can do before they use it.
 //
 // backends.go holds the contract, optional.go the further abilities, errors.go the typed errors, mark.go what is written on
-// every remote, registry.go how backends are found by name,
-// reach.go which hosts they may dial, parameters.go the strict decoding of free-form options, files.go
-// the file operations, filecommands.go their fall-backs, and shell.go the pieces of POSIX shell that more than one place
-// needs.
+// every remote, registry.go how backends are found by name, reach.go which hosts they may dial, pages.go how a list of many pages
+// keeps a rate, parameters.go the strict decoding of free-form options, files.go the file operations, filecommands.go their
+// fall-backs, and shell.go the pieces of POSIX shell that more than one place needs.
 package backends
 
 import (
@@ -38,7 +37,8 @@ type Backend interface {
 	// certainly does not exist (any more).
 	Get(ctx context.Context, id string) (Remote, error)
 
-	// List returns all remotes that match the filter, from all pages, in no particular order.
+	// List returns all remotes that match the filter, from all pages, in no particular order. It calls NextPage before each page
+	// but the first.
 	List(ctx context.Context, filter Filter) ([]Remote, error)
 
 	// Destroy asks the provider to destroy the remote and everything in it. A remote that does not exist is NotFound.

@@ -44,7 +44,16 @@ func TestDecideSandbox(t *testing.T) {
 		},
 		"a deleted one is destroyed":        {deleted(0, func(*sandboxFacts) {}), sandboxDestroy},
 		"one without our finalizer is left": {deleted(0, func(f *sandboxFacts) { f.held = false }), sandboxRest},
-		"one that never had a remote goes":  {deleted(0, func(f *sandboxFacts) { f.bound = false }), sandboxRelease},
+		"another installation's is left alone": {
+			running(func(f *sandboxFacts) { f.foreign, f.suspect, f.current = true, true, false }), sandboxDisown,
+		},
+		"another installation's is left alone at deletion": {
+			deleted(0, func(f *sandboxFacts) { f.foreign, f.lost, f.state = true, true, v1alpha1.SandboxGone }), sandboxRelease,
+		},
+		"one that another installation began is begun anew": {
+			sandboxFacts{now: noon, held: true, equipped: true, foreign: true}, sandboxCreate,
+		},
+		"one that never had a remote goes": {deleted(0, func(f *sandboxFacts) { f.bound = false }), sandboxRelease},
 		"one whose remote was ended goes": {
 			deleted(0, func(f *sandboxFacts) { f.state, f.finished = v1alpha1.SandboxGone, true }), sandboxRelease,
 		},

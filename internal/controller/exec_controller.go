@@ -193,7 +193,7 @@ func (p *execPass) startDeadline() time.Time {
 
 func (p *execPass) sandboxReady() bool {
 	return p.sandbox != nil && p.sandbox.DeletionTimestamp == nil && p.sandbox.Status.State == v1alpha1.SandboxRunning &&
-		meta.IsStatusConditionTrue(p.sandbox.Status.Conditions, v1alpha1.ConditionReady)
+		!p.isForeign(p.sandbox) && meta.IsStatusConditionTrue(p.sandbox.Status.Conditions, v1alpha1.ConditionReady)
 }
 
 // sandboxFailed says that waiting is of no use. A Sandbox that is paused may be resumed.
@@ -207,7 +207,7 @@ func (p *execPass) sandboxFailed() bool {
 
 // sameSandbox says that the journal's identities still hold.
 func (p *execPass) sameSandbox() bool {
-	if p.sandbox == nil || p.sandbox.DeletionTimestamp != nil {
+	if p.sandbox == nil || p.sandbox.DeletionTimestamp != nil || p.isForeign(p.sandbox) {
 		return false
 	}
 	is, was := &p.sandbox.Status, &p.exec.Status

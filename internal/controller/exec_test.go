@@ -272,7 +272,7 @@ var _ = Describe("A SandboxExec", func() {
 
 	It("is deleted after its time to live", func(ctx SpecContext) {
 		ready(ctx)
-		exec := builders.MakeExec(ns, "e", "sbx").Command("true").TTL(1).Obj()
+		exec := builders.MakeExec(ns, "e", "sbx").Command("true").TTL(3).Obj()
 		create(ctx, exec)
 		finished(ctx, exec, v1alpha1.OutcomeSucceeded)
 		gone(ctx, exec)

@@ -7,12 +7,14 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -96,6 +98,31 @@ var _ = Describe("Inventory", func() {
 				g.Expect(exists("swept", id)).To(BeTrue(), "number %d was destroyed", i)
 			}
 		}, 3*period).Should(Succeed())
+	})
+
+	It("destroys nothing while the API server refuses to say whose it is", func(ctx SpecContext) {
+		role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "manager-role"}}
+		mayGet := func(ctx SpecContext, may bool) {
+			change(ctx, role, func(r *rbacv1.ClusterRole) {
+				for i := range r.Rules {
+					if rule := &r.Rules[i]; slices.Equal(rule.Resources, []string{"sandboxes"}) {
+						rule.Verbs = slices.DeleteFunc(rule.Verbs, func(verb string) bool { return verb == "get" })
+						if may {
+							rule.Verbs = append(rule.Verbs, "get")
+						}
+					}
+				}
+			})
+		}
+		mayGet(ctx, false)
+		DeferCleanup(func(ctx SpecContext) { mayGet(ctx, true) })
+		provider := builders.MakeProvider(ns, "p", "swept").Obj()
+		create(ctx, provider)
+		orphan := add("swept", ns, "gone", nil)
+		Eventually(func() []v1alpha1.OrphanRemote { return refresh(ctx, provider).Status.Orphans }).Should(HaveLen(1))
+		Consistently(func() bool { return exists("swept", orphan) }, 4*period).Should(BeTrue())
+		mayGet(ctx, true)
+		Eventually(func() bool { return exists("swept", orphan) }).Should(BeFalse())
 	})
 
 	It("destroys an orphan that is found at the first list only at a later one", func(ctx SpecContext) {

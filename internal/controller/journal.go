@@ -27,6 +27,8 @@ type journal struct {
 	Time time.Time `json:"time"`
 	// Provider at which it is made.
 	Provider v1alpha1.ProviderIdentity `json:"provider"`
+	// Installation that makes it. In a cluster that was cloned, and got another ID, its remote is the other's.
+	Installation string `json:"installation,omitempty"`
 }
 
 // readJournal returns the Sandbox's own journal, or nil.
@@ -40,6 +42,12 @@ func readJournal(sandbox *v1alpha1.Sandbox) *journal {
 		return nil
 	}
 	return &j
+}
+
+// isForeign says that the Sandbox's remote was made, or is being made, by another installation.
+func (s *shared) isForeign(sandbox *v1alpha1.Sandbox) bool {
+	j := readJournal(sandbox)
+	return j != nil && j.Installation != "" && j.Installation != s.options.Installation
 }
 
 func (j *journal) text() string {

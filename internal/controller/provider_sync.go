@@ -83,7 +83,9 @@ func (p *providerPass) input(siblings []provider.Sibling) inventory.Input {
 			p.clock.Since(status.LastSyncTime.Time) > p.door.Lease()+syncRounding,
 	}
 	for uid, sandbox := range p.sandboxes {
-		in.Sandboxes[uid] = inventoried(sandbox)
+		if !p.isForeign(sandbox) {
+			in.Sandboxes[uid] = inventoried(sandbox)
+		}
 	}
 	for i := range status.Orphans {
 		in.Reported = append(in.Reported, status.Orphans[i].SandboxID)

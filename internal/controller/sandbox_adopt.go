@@ -101,3 +101,13 @@ func olderThan(a, b *v1alpha1.Sandbox) bool {
 	}
 	return a.Name < b.Name
 }
+
+// disown leaves a remote alone that another installation made: this cluster is a clone of that one's, or was restored beside it.
+func (p *sandboxPass) disown(ctx context.Context) (ctrl.Result, error) {
+	made := readJournal(p.sandbox).Installation
+	p.setProgress(v1alpha1.ConditionStalled, v1alpha1.ReasonOtherInstallation, fmt.Sprintf(
+		"the sandbox %q was made by the installation %q, and this operator's is %q: it is left alone. Delete this Sandbox and create it "+
+			"again; or, if the other cluster is gone for good, start this operator with --installation-id=%s",
+		p.sandbox.Status.SandboxID, made, p.options.Installation, made))
+	return ctrl.Result{}, p.record(ctx)
+}

@@ -45,7 +45,9 @@ type sandboxPass struct {
 	// sandbox is a copy that the pass may change; before is how it was read.
 	sandbox, before *v1alpha1.Sandbox
 	journal         *journal
-	now             time.Time
+	// foreign says that the remote is another installation's.
+	foreign bool
+	now     time.Time
 	// contested is how long a remote of an earlier attempt may still appear at the journal's provider, which then refuses a
 	// second one of its name; another provider would not.
 	contested time.Duration
@@ -87,6 +89,10 @@ func (r *sandboxReconciler) Reconcile(ctx context.Context, request ctrl.Request)
 		sandboxReconciler: r, before: &before, sandbox: before.DeepCopy(), journal: readJournal(&before), now: r.clock.Now(),
 		observedState: before.Status.State,
 	}
+	if p.foreign = r.isForeign(&before); p.foreign {
+		// What another installation began is for that one to find.
+		p.journal = nil
+	}
 	if err := p.observe(ctx); err != nil {
 		return ctrl.Result{}, err
 	}
@@ -119,6 +125,7 @@ func (p *sandboxPass) facts() sandboxFacts {
 		bound:            status.SandboxID != "",
 		state:            status.State,
 		adopts:           p.sandbox.Spec.SandboxID != "",
+		foreign:          p.foreign,
 		finished:         status.FinishedAt != nil,
 		lost:             isLost(p.sandbox),
 		equipped:         isEquipped(p.sandbox) && isReachable(p.sandbox),
@@ -161,6 +168,8 @@ func (p *sandboxPass) do(ctx context.Context, action sandboxAction) (ctrl.Result
 		return p.recreate(ctx)
 	case sandboxProbe:
 		return p.probe(ctx)
+	case sandboxDisown:
+		return p.disown(ctx)
 	case sandboxHold:
 		return ctrl.Result{}, p.addFinalizer(ctx, p.sandbox, v1alpha1.SandboxFinalizer)
 	case sandboxRecord:

@@ -121,6 +121,7 @@ func ofProvider(p provider.Provider, err error) error {
 // writeJournal is the one metadata patch before the effect: finalizer and journal together. A stale pass, or a deposed
 // leader, fails here.
 func (p *sandboxPass) writeJournal(ctx context.Context, j *journal) error {
+	j.Installation = p.options.Installation
 	err := p.patchMetadata(ctx, p.sandbox, func(o client.Object) {
 		controllerutil.AddFinalizer(o, v1alpha1.SandboxFinalizer)
 		annotations := o.GetAnnotations()

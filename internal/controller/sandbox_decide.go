@@ -20,6 +20,8 @@ type sandboxFacts struct {
 	held bool
 	// abandon and retain say that the remote shall be left alone at deletion.
 	abandon, retain bool
+	// foreign says that another installation made the remote that the status names.
+	foreign bool
 	// adopts says that the remote is one that exists.
 	adopts bool
 	// journalOpen says that a remote may exist which the status does not name.
@@ -86,6 +88,8 @@ const (
 	sandboxAdopt sandboxAction = "adopt"
 	// sandboxRecreate: make another remote in the place of one that was lost.
 	sandboxRecreate sandboxAction = "recreate"
+	// sandboxDisown: leave the remote alone, and say so.
+	sandboxDisown sandboxAction = "disown"
 	// sandboxProbe: ask the provider for the remote's state.
 	sandboxProbe sandboxAction = "probe"
 	// sandboxEquip: write the files, and make the ports reachable.
@@ -119,6 +123,8 @@ func decideSandbox(f sandboxFacts) sandboxAction {
 	switch {
 	case !f.deletedAt.IsZero():
 		return decideSandboxDeletion(f)
+	case f.foreign && f.bound && !f.finished:
+		return sandboxDisown
 	case f.adopts && !f.bound:
 		return sandboxAdopt
 	case f.journalOpen:
@@ -212,7 +218,7 @@ func decideSandboxDeletion(f sandboxFacts) sandboxAction {
 	switch {
 	case !f.held:
 		return sandboxRest
-	case gone && (!f.journalOpen || f.adopts):
+	case f.foreign, gone && (!f.journalOpen || f.adopts):
 		return sandboxRelease
 	case f.retain && !f.journalOpen && !f.abandon && !late:
 		return sandboxRetain

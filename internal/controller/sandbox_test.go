@@ -4,12 +4,15 @@
 package controller_test
 
 import (
+	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
@@ -268,6 +271,47 @@ var _ = Describe("A Sandbox", func() {
 		create(ctx, sandbox)
 		eventually(ctx, sandbox, v1alpha1.ConditionReady, "True/Ready")
 		Expect(sandbox.Status.Incarnation).To(BeEquivalentTo(1))
+	})
+
+	Describe("of a cluster that was cloned and got another installation ID", func() {
+		// clone has the journal say that another installation wrote it, as it does in the clone.
+		clone := func(ctx SpecContext, sandbox *v1alpha1.Sandbox) {
+			GinkgoHelper()
+			journal := refresh(ctx, sandbox).Annotations[v1alpha1.JournalAnnotation]
+			Expect(journal).To(ContainSubstring(`"installation":"` + installation + `"`))
+			annotate(ctx, sandbox, v1alpha1.JournalAnnotation, strings.Replace(journal, installation, "the-original", 1))
+		}
+
+		It("is left alone, with its command, and goes without its remote", func(ctx SpecContext) {
+			create(ctx, builders.MakeProvider(ns, "named", "named").Obj())
+			sandbox := builders.MakeSandbox(ns, "sbx").NamespacedProvider("named").Obj()
+			create(ctx, sandbox)
+			eventually(ctx, sandbox, v1alpha1.ConditionReady, "True/Ready")
+			id := sandbox.Status.SandboxID
+			running := builders.MakeExec(ns, "running", "sbx").Shell("sleep 60").Obj()
+			create(ctx, running)
+			Eventually(func() []string { return refresh(ctx, running).Finalizers }).ShouldNot(BeEmpty())
+
+			clone(ctx, sandbox)
+			change(ctx, sandbox, func(s *v1alpha1.Sandbox) { s.Spec.DesiredState = v1alpha1.DesiredPaused })
+			eventually(ctx, sandbox, v1alpha1.ConditionStalled, "True/OtherInstallation")
+			Expect(condition(ctx, sandbox, v1alpha1.ConditionStalled)).To(And(
+				ContainSubstring("--installation-id=the-original"), ContainSubstring(id)))
+			outcome := func(exec *v1alpha1.SandboxExec) func() v1alpha1.ExecOutcome {
+				return func() v1alpha1.ExecOutcome { return refresh(ctx, exec).Status.Outcome }
+			}
+			Eventually(outcome(running)).Should(Equal(v1alpha1.OutcomeSandboxLost))
+			later := builders.MakeExec(ns, "later", "sbx").Command("true").Obj()
+			create(ctx, later)
+			Eventually(outcome(later)).Should(Equal(v1alpha1.OutcomeStartFailed))
+
+			Expect(k8s.Delete(ctx, sandbox)).To(Succeed())
+			Eventually(func() bool {
+				return apierrors.IsNotFound(k8s.Get(ctx, client.ObjectKeyFromObject(sandbox), sandbox))
+			}).Should(BeTrue())
+			Expect(remotesOf("named", ns)).To(ConsistOf(And(HaveField("ID", id), HaveField("State", backends.StateRunning))))
+			providers["named"].Kill(id)
+		})
 	})
 })
 

@@ -92,8 +92,8 @@ func (d *Door) Get(ctx context.Context, id string) (backends.Remote, error) {
 
 // List is that of the backend.
 func (d *Door) List(ctx context.Context, filter backends.Filter) ([]backends.Remote, error) {
-	return call(ctx, d, "list", listTimeout, func(ctx context.Context) ([]backends.Remote, error) {
-		return d.backend.List(ctx, filter)
+	return call(ctx, d, operationList, listTimeout, func(ctx context.Context) ([]backends.Remote, error) {
+		return d.backend.List(backends.WithPages(ctx, d.account.nextPage), filter)
 	})
 }
 

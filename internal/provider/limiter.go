@@ -15,6 +15,7 @@ import (
 const (
 	// operationCreate is counted by createsPerMinute, too.
 	operationCreate = "create"
+	operationList   = "list"
 	// minute is the window of createsPerMinute.
 	minute = time.Minute
 	// yielding is how long who could go waits for those who go before.

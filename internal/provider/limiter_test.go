@@ -4,10 +4,12 @@
 package provider
 
 import (
+	"context"
 	"testing"
 	"time"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
+	"github.com/sandbox-operator/sandbox-operator/internal/backends"
 )
 
 var noon = time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
@@ -107,5 +109,24 @@ func TestTheStrictestLimitHolds(t *testing.T) {
 	})
 	if got.RequestsPerSecond != 3 || got.MaxConcurrentCalls != 5 || got.CreatesPerMinute != 7 || got.Burst != 0 {
 		t.Errorf("got %+v", got)
+	}
+}
+
+func TestThePagesOfAListKeepTheRate(t *testing.T) {
+	a := newAccount("key", backends.Registration{}, &pool{})
+	a.limiter.configure(v1alpha1.ProviderLimits{RequestsPerSecond: 100, Burst: 1})
+	began := time.Now()
+	for range 11 {
+		if err := a.nextPage(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if took := time.Since(began); took < 95*time.Millisecond {
+		t.Errorf("eleven pages took %s at a hundred a second", took)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := a.nextPage(ended); err == nil {
+		t.Error("a list goes on whose caller has given up")
 	}
 }

@@ -117,7 +117,7 @@ func (w *Crowd) await(ctx context.Context, count int) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("%w: %s, not %d (%w)", errStuck, seen, count, errors.Join(err, ctx.Err()))
-		case <-time.After(500 * time.Millisecond):
+		case <-time.After(500*time.Millisecond + time.Duration(w.size)*time.Millisecond/2): // to read them all costs the API server
 		}
 	}
 	state, err := w.scene.control.State(ctx)

@@ -37,7 +37,8 @@ func TestACrowdCostsLittle(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a control plane")
 	}
-	size, away, period := number(t, crowd, 250), duration(t, outage, 25*time.Second), 4*time.Second
+	size, away := number(t, crowd, 250), duration(t, outage, 25*time.Second)
+	period := 4*time.Second + time.Duration(size)*2*time.Millisecond
 	stage := newStage(t)
 	began := time.Now()
 	sandboxes, err := stage.NewCrowd(t.Context(), size, period)

@@ -289,7 +289,21 @@ func pausedRemotesEnd(t *T) {
 	request.Lifetime = t.lifetime()
 	id = t.create(request).ID
 	t.pause(id)
+	if t.Registration.PausedRemotesStay {
+		t.staysPaused(id, request.Lifetime)
+		return
+	}
 	t.untilOver(id, request.Lifetime)
+}
+
+// staysPaused complains of a paused remote that ends, or says that it will, where the registration says that none does.
+func (t *T) staysPaused(id string, lifetime time.Duration) {
+	t.pass(lifetime)
+	if remote := t.get(id); remote.State != backends.StatePaused || !remote.ExpiresAt.IsZero() {
+		t.Errorf("the registration says that paused remotes stay; this one is %s, and ends at %s", remote.State, remote.ExpiresAt)
+	}
+	err := need[backends.LifetimeSetter](t, backends.CapabilityLifetime).SetLifetime(t.ctx, id, lifetime)
+	t.wantCode("SetLifetime of a paused remote that has no end", err, backends.NotRunning)
 }
 
 func labelsAreReplaced(t *T) {
@@ -370,7 +384,7 @@ func endpointsHaveURLs(t *T) {
 const endpointPort = 28471
 
 func endpointsReach(t *T) {
-	endpointer := need[backends.Endpointer](t, backends.CapabilityEndpoints)
+	need[backends.Endpointer](t, backends.CapabilityEndpoints)
 	if t.Server == nil {
 		t.Skip("the subject has no server to be reached")
 	}
@@ -378,21 +392,34 @@ func endpointsReach(t *T) {
 	for _, protocol := range []backends.Protocol{backends.ProtocolHTTP, backends.ProtocolTCP} {
 		request.Ports = append(request.Ports, backends.Port{Number: endpointPort, Protocol: protocol})
 	}
-	id := t.create(request).ID
+	id := t.createReachable(&request).ID
 	const answer = "HTTP/1.0 200 OK\r\nContent-Length: 4\r\n\r\npong"
 	server := backends.Command{Argv: t.Server(endpointPort, answer)}
 	server.Argv = append([]string{"sh", "-c", `"$@" >/dev/null 2>&1 &`, "sh"}, server.Argv...)
 	t.mustRun(id, server)
 	web := t.endpoint(id, request.Ports[0])
 	t.eventually("a web server in the remote is not reached at "+web.URL, func() bool { return t.fetch(web) == "pong" })
-	plain, err := endpointer.Endpoint(t.ctx, id, request.Ports[1])
-	switch {
-	case errors.Is(err, backends.Unsupported): // not every provider has every protocol
-	case err != nil:
-		t.Fatalf("the endpoint of port %d, %s: %v", endpointPort, backends.ProtocolTCP, err)
-	default:
+	if len(request.Ports) == 1 {
+		return
+	}
+	if plain := t.endpoint(id, request.Ports[1]); plain.URL != "" {
 		t.eventually("a server in the remote is not reached at "+plain.URL, func() bool { return t.converse(plain) == answer })
 	}
+}
+
+// createReachable makes a remote with these ports, or with the first alone where the provider does not have the others' protocols:
+// it says so before anything is made.
+func (t *T) createReachable(request *backends.CreateRequest) backends.Remote {
+	created, err := t.Backend.Create(t.ctx, *request)
+	if !errors.Is(err, backends.Unsupported) {
+		if err != nil {
+			t.Fatalf("creating a remote with ports: %v", err)
+		}
+		t.Cleanup(func() { t.destroy(created.ID) })
+		return t.untilRunning(created)
+	}
+	request.Ports = request.Ports[:1]
+	return t.create(*request)
 }
 
 // fetch returns what a web server says, or the error.

@@ -71,6 +71,11 @@ type volumeMount struct {
 // Create implements backends.Backend. Of a snapshot the server answers when the sandbox runs, or after half a minute; an image is
 // built after the answer.
 func (b *backend) Create(ctx context.Context, r backends.CreateRequest) (backends.Remote, error) {
+	for _, port := range r.Ports {
+		if err := checkPort(operationCreate, port); err != nil {
+			return backends.Remote{}, err
+		}
+	}
 	body, err := b.createBody(r)
 	if err != nil {
 		return backends.Remote{}, backends.Errorf(backends.Invalid, Name, operationCreate, "%w", err)

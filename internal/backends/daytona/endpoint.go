@@ -21,12 +21,8 @@ const tokenHeader = "X-Daytona-Preview-Token"
 
 // Endpoint implements backends.Endpointer. What listens must speak HTTP: the proxy adds the encryption.
 func (b *backend) Endpoint(ctx context.Context, id string, port backends.Port) (backends.Endpoint, error) {
-	if port.Protocol != backends.ProtocolHTTP && port.Protocol != "" {
-		return backends.Endpoint{}, backends.Errorf(backends.Unsupported, Name, operationEndpoint,
-			"Daytona leads to ports that speak HTTP only: port %d can't have protocol %s", port.Number, port.Protocol)
-	}
-	if slices.Contains(reserved, port.Number) {
-		return backends.Endpoint{}, backends.Errorf(backends.Invalid, Name, operationEndpoint, "port %d is Daytona's own", port.Number)
+	if err := checkPort(operationEndpoint, port); err != nil {
+		return backends.Endpoint{}, err
 	}
 	var found struct {
 		URL   string `json:"url"`
@@ -41,4 +37,16 @@ func (b *backend) Endpoint(ctx context.Context, id string, port backends.Port) (
 		endpoint.Headers = map[string]string{tokenHeader: found.Token}
 	}
 	return endpoint, nil
+}
+
+// checkPort finds ports to which Daytona does not lead.
+func checkPort(operation string, port backends.Port) error {
+	if port.Protocol != backends.ProtocolHTTP && port.Protocol != "" {
+		return backends.Errorf(backends.Unsupported, Name, operation,
+			"Daytona leads to ports that speak HTTP only: port %d can't have protocol %s", port.Number, port.Protocol)
+	}
+	if slices.Contains(reserved, port.Number) {
+		return backends.Errorf(backends.Invalid, Name, operation, "port %d is Daytona's own", port.Number)
+	}
+	return nil
 }

@@ -115,6 +115,11 @@ func (c *client) Get(ctx context.Context, id string) (backends.Remote, error) {
 func (c *client) List(ctx context.Context, filter backends.Filter) ([]backends.Remote, error) {
 	var remotes []backends.Remote
 	for after := ""; ; after = remotes[len(remotes)-1].ID {
+		if after != "" {
+			if err := backends.NextPage(ctx); err != nil {
+				return nil, c.lost(fake.List, err)
+			}
+		}
 		answer, err := c.call(ctx, fake.List, fake.Body{Filter: &filter, After: after})
 		if err != nil {
 			return nil, err
