@@ -5,6 +5,7 @@ package daytona
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -82,7 +83,11 @@ func (b *backend) Create(ctx context.Context, r backends.CreateRequest) (backend
 	}
 	var made sandbox
 	call := request{operation: operationCreate, method: http.MethodPost, path: "/sandbox", body: body, effect: true}
-	if err := b.call(ctx, call, &made); err != nil {
+	err = b.call(ctx, call, &made)
+	if errors.Is(err, errFailedToStart) {
+		return b.failed(ctx, r, err)
+	}
+	if err != nil {
 		return backends.Remote{}, err
 	}
 	if made.ID == "" {
@@ -90,6 +95,18 @@ func (b *backend) Create(ctx context.Context, r backends.CreateRequest) (backend
 	}
 	b.places.remember(made)
 	return made.remote(), nil
+}
+
+// failed returns the sandbox that was made and did not start, as one that was accepted: whoever looks at it next is told why it will never
+// run, and that it takes quota until it is deleted. Made again, it would only fail again.
+func (b *backend) failed(ctx context.Context, r backends.CreateRequest, why error) (backends.Remote, error) {
+	found, err := b.read(ctx, operationCreate, r.Name)
+	if err != nil || found.Name != r.Name || found.mark() != r.Mark {
+		return backends.Remote{}, why
+	}
+	remote := found.remote()
+	remote.State = backends.StateCreating
+	return remote, nil
 }
 
 func (b *backend) createBody(r backends.CreateRequest) (createBody, error) {

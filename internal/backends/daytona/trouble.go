@@ -5,6 +5,7 @@ package daytona
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -107,6 +108,9 @@ func retryAfter(header http.Header) time.Duration {
 	return web.RetryAfter(header, time.Now(), names...)
 }
 
+// errFailedToStart is the cause where a sandbox was made, and is in error.
+var errFailedToStart = errors.New("the sandbox failed to start")
+
 // badRequest tells apart what the server calls a bad request: most of it is none of the user's.
 func badRequest(operation, said string) error {
 	lower := strings.ToLower(said)
@@ -121,7 +125,9 @@ func badRequest(operation, said string) error {
 	switch {
 	case has("failed to start", "failed to build"):
 		// The row was made before: the sandbox is there, in error, and keeps its name and quota.
-		return aboutOne(backends.Errorf(backends.Ambiguous, Name, operation, "%s", said))
+		failed := aboutOne(backends.Errorf(backends.Ambiguous, Name, operation, "%s", said))
+		failed.Err = errFailedToStart
+		return failed
 	case has("per sandbox"):
 		return backends.Errorf(backends.Invalid, Name, operation, "%s; ask for less", said)
 	case has("limit exceeded", "quota"):

@@ -106,9 +106,9 @@ func TestASandboxThatFailsToStartIsFoundAndSaysWhy(t *testing.T) {
 	b := fake.connect(t)
 	r := requestNamed("failing")
 	r.Source.Snapshot = daytona.FailingSnapshot
-	_, err := b.Create(t.Context(), r)
-	g.Expect(err).To(MatchError(backends.Ambiguous), "it exists")
-	found, err := b.FindByName(t.Context(), r.Name)
+	made, err := b.Create(t.Context(), r)
+	g.Expect(err).NotTo(HaveOccurred(), "it exists")
+	found, err := b.Get(t.Context(), made.ID)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(found.State).To(Equal(backends.StateStopped))
 	g.Expect(found.Reason).To(And(ContainSubstring("entrypoint"), ContainSubstring("quota")))
