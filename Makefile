@@ -45,6 +45,11 @@ help: ## Say what each target does.
 demo: binaries build bin/controlplane-up ## Run code in a sandbox on this machine, with a control plane of its own (KEEP=1 leaves it running).
 	@hack/with-binaries hack/demo.sh
 
+.PHONY: demo-daytona
+demo-daytona: binaries build bin/controlplane-up ## The same with sandboxes of a fake Daytona on this machine: no account is needed.
+	@CGO_ENABLED=0 go build -trimpath -o bin/fake-daytona ./test/fakes/daytona/serve
+	@hack/with-binaries hack/demo.sh daytona
+
 ##@ Development
 
 .PHONY: generate
@@ -185,7 +190,7 @@ undeploy: ## Remove the operator and the CRDs.
 
 .PHONY: clean
 clean: ## Remove what was built, but for tools and test programs, which take minutes.
-	rm -rf dist bin/manager bin/controlplane-up bin/render
+	rm -rf dist bin/manager bin/controlplane-up bin/render bin/fake-daytona
 
 .PHONY: distclean
 distclean: clean ## Remove tools and test programs as well.
