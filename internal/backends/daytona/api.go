@@ -118,11 +118,10 @@ func (b *backend) call(ctx context.Context, r request, into any) error {
 	return b.web.Decode(r.operation, answer, r.effect, into)
 }
 
-// change is a POST that changes one sandbox, and answers how it is then.
-func (b *backend) change(ctx context.Context, operation, id, what string) (sandbox, error) {
-	var changed sandbox
+// change is a POST that changes one sandbox.
+func (b *backend) change(ctx context.Context, operation, id, what string) error {
 	path := "/sandbox/" + url.PathEscape(id) + "/" + what
-	return changed, b.call(ctx, request{operation: operation, method: http.MethodPost, path: path, effect: true}, &changed)
+	return b.call(ctx, request{operation: operation, method: http.MethodPost, path: path, effect: true}, nil)
 }
 
 // read asks for one sandbox by ID or name. It changes nothing, and does not count as activity.

@@ -63,8 +63,13 @@ func TestEachOperationCostsAsFewCallsAsItCan(t *testing.T) {
 		{"a renewal", func() error { return b.SetLifetime(t.Context(), made.ID, time.Hour) }, []string{"POST /api/sandbox/ID/ttl/60"}},
 		{"an endpoint", func() error { _, err := b.Endpoint(t.Context(), made.ID, backends.Port{Number: 80}); return err },
 			[]string{"GET /api/sandbox/ID/ports/80/preview-url"}},
-		{"reading a file", func() error { _, err := backends.ReadFile(t.Context(), b, made.ID, "/etc/hosts", 0); return err }, []string{execute}},
-		{"writing a file", func() error { return backends.WriteFile(t.Context(), b, made.ID, "/tmp/x", []byte("x"), 0o600) }, []string{execute}},
+		{"writing a file", func() error {
+			return backends.WriteFile(t.Context(), b, made.ID, "/tmp/x", []byte("x"), 0o600)
+		}, []string{execute}},
+		{"reading a file", func() error {
+			_, err := backends.ReadFile(t.Context(), b, made.ID, "/tmp/x", 0)
+			return err
+		}, []string{execute}},
 		{"destroying", func() error { return b.Destroy(t.Context(), made.ID) }, []string{"DELETE /api/sandbox/ID"}},
 	} {
 		before := len(fake.Calls())

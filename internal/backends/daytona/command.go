@@ -113,7 +113,7 @@ func executeBody(text string) (executeRequest, error) {
 	}
 	envs := map[string]string{}
 	var names strings.Builder
-	for len(text) > 0 {
+	for text != "" {
 		cut := min(len(text), mostVariable)
 		for cut < len(text) && !utf8.RuneStart(text[cut]) {
 			cut--

@@ -66,7 +66,8 @@ func TestACommandThatIsTooLongIsRefused(t *testing.T) {
 
 func TestAShellThatDiesLeavesTheOutcomeInDoubt(t *testing.T) {
 	c := newCommands(t)
-	_, err := c.b.RunCommand(t.Context(), c.id, backends.Command{Argv: []string{"sh", "-c", "kill -9 $PPID; kill -9 $(cut -d' ' -f4 /proc/$PPID/stat)"}})
+	const suicide = "kill -9 $PPID; kill -9 $(cut -d' ' -f4 /proc/$PPID/stat)"
+	_, err := c.b.RunCommand(t.Context(), c.id, backends.Command{Argv: []string{"sh", "-c", suicide}})
 	c.Expect(err).To(MatchError(backends.Ambiguous))
 }
 
@@ -109,7 +110,9 @@ func TestADiskThatCanNotBeWrittenToIsSaid(t *testing.T) {
 
 func TestAnAnswerThatWasCutIsNoResult(t *testing.T) {
 	g := NewWithT(t)
-	for _, printed := range []string{"", "noise", "\nW ended 0 0\n", "\nW ended 0 0\naGVsbG8\nW\nW\n", "\nW ended x 0\nW\nW\n", "\nW ended 0 0\naGVsbG8=\n"} {
+	for _, printed := range []string{
+		"", "noise", "\nW ended 0 0\n", "\nW ended 0 0\naGVsbG8\nW\nW\n", "\nW ended x 0\nW\nW\n", "\nW ended 0 0\naGVsbG8=\n",
+	} {
 		_, err := script{word: "W", limit: 100}.result(0, printed)
 		g.Expect(err).To(MatchError(backends.Ambiguous), "%q", printed)
 	}
@@ -121,12 +124,16 @@ func TestAnAnswerThatWasCutIsNoResult(t *testing.T) {
 func TestNothingIsLeftBesideACommand(t *testing.T) {
 	c := newCommands(t)
 	for _, command := range []backends.Command{
-		{Argv: []string{"true"}}, {Argv: []string{"cat"}, Stdin: make([]byte, 2*mostInline)}, {Argv: []string{"sleep", "60"}, Timeout: 50 * time.Millisecond},
+		{Argv: []string{"true"}}, {Argv: []string{"cat"}, Stdin: make([]byte, 2*mostInline)},
+		{Argv: []string{"sleep", "60"}, Timeout: 50 * time.Millisecond}, {Argv: []string{"sleep", "60"}, Timeout: time.Second},
 		{Argv: []string{"true"}, Timeout: time.Minute},
 	} {
 		c.run(command)
 	}
-	left := c.run(backends.Command{Argv: []string{"sh", "-c", "ls -A /tmp | grep -v call; ls /tmp/.sandboxes.run-call-* -d | wc -l; ps -eo args 2>/dev/null | grep '[s]leep'"}})
+	const look = `ls -A /tmp | grep -v call
+		ls -d /tmp/.sandboxes.run-call-* | wc -l
+		cat /proc/[0-9]*/cmdline | tr '\0' ' ' | grep -o '[s]leep 60'`
+	left := c.run(backends.Command{Argv: []string{"sh", "-c", look}})
 	c.Expect(string(left.Stdout)).To(Equal("1\n"), "its own directory and nothing else: no sleep either")
 }
 

@@ -33,10 +33,12 @@ func TestConformance(t *testing.T) {
 }
 
 var delays = daytona.Options{
-	StartDelay: 10 * time.Millisecond, StopDelay: 20 * time.Millisecond, DestroyDelay: 20 * time.Millisecond, ListLag: 20 * time.Millisecond,
+	StartDelay: 10 * time.Millisecond, StopDelay: 20 * time.Millisecond, DestroyDelay: 20 * time.Millisecond,
+	ListLag: 20 * time.Millisecond,
 }
 
-var _ = describe("daytona of version 0.190", func(*daytona.Options) {}, backends.Source{}, backends.Source{Snapshot: daytona.DefaultSnapshot})
+var _ = describe("daytona of version 0.190", func(*daytona.Options) {},
+	backends.Source{}, backends.Source{Snapshot: daytona.DefaultSnapshot})
 
 var _ = describe("the newest daytona", func(o *daytona.Options) { o.Newest = true }, backends.Source{Template: daytona.DefaultSnapshot})
 

@@ -268,7 +268,8 @@ func (c *createBody) volumes(wanted, allowed []string) error {
 			return fmt.Errorf("parameter volumes has %q: write volume:/path or volume:/path:subpath", backends.Bounded(text, 128))
 		}
 		if !slices.Contains(allowed, name) {
-			return fmt.Errorf("volume %q may not be mounted: its name must stand in the provider's parameter volumes", backends.Bounded(name, 128))
+			return fmt.Errorf("volume %q may not be mounted: its name must stand in the provider's parameter volumes",
+				backends.Bounded(name, 128))
 		}
 		c.Volumes = append(c.Volumes, volumeMount{VolumeID: name, MountPath: place, Subpath: subpath})
 	}

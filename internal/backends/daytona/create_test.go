@@ -73,6 +73,10 @@ func TestNetworksAndVolumesAreGiven(t *testing.T) {
 	}
 }
 
+func parameters(text string) func(*backends.CreateRequest) {
+	return func(r *backends.CreateRequest) { r.Parameters = json.RawMessage(text) }
+}
+
 func TestWhatCanNotWorkIsSaidBeforeAnythingIsMade(t *testing.T) {
 	fake := startFake(t, daytona.Options{})
 	b := fake.connect(t, `{"volumes":["mine"]}`)
@@ -87,9 +91,9 @@ func TestWhatCanNotWorkIsSaidBeforeAnythingIsMade(t *testing.T) {
 		"half a GiB":       {func(r *backends.CreateRequest) { r.Source.Image, r.Resources.MemoryBytes = "debian", 512<<20 }, "whole Gi"},
 		"two GPUs":         {func(r *backends.CreateRequest) { r.Source.Image, r.Resources.GPUs = "debian", 2 }, "at most one"},
 		"a Dockerfile":     {func(r *backends.CreateRequest) { r.Source.Image = "debian\nRUN curl evil" }, "no image reference"},
-		"another's volume": {func(r *backends.CreateRequest) { r.Parameters = json.RawMessage(`{"volumes":["yours:/x"]}`) }, "may not be mounted"},
-		"a volume nowhere": {func(r *backends.CreateRequest) { r.Parameters = json.RawMessage(`{"volumes":["mine"]}`) }, "volume:/path"},
-		"a parameter":      {func(r *backends.CreateRequest) { r.Parameters = json.RawMessage(`{"class":"vm"}`) }, "known: autoArchiveMinutes"},
+		"another's volume": {parameters(`{"volumes":["yours:/x"]}`), "may not be mounted"},
+		"a volume nowhere": {parameters(`{"volumes":["mine"]}`), "volume:/path"},
+		"a parameter":      {parameters(`{"class":"vm"}`), "known: autoArchiveMinutes"},
 		"IPv6": {func(r *backends.CreateRequest) {
 			r.Network = backends.Network{Policy: backends.NetworkRestricted, CIDRs: []string{"2001:db8::/32"}}
 		}, "IPv4"},

@@ -17,7 +17,7 @@ import (
 var reserved = []int32{22222, 2280, 22220, 33333}
 
 // tokenHeader opens the ports of a sandbox that is not public. The token changes with each start.
-const tokenHeader = "X-Daytona-Preview-Token"
+const tokenHeader = "X-Daytona-Preview-Token" //nolint:gosec // a name
 
 // Endpoint implements backends.Endpointer. What listens must speak HTTP: the proxy adds the encryption.
 func (b *backend) Endpoint(ctx context.Context, id string, port backends.Port) (backends.Endpoint, error) {

@@ -59,13 +59,12 @@ func (b *backend) setTTL(ctx context.Context, id string, minutes int) (changed s
 // neverStop leaves the end of a sandbox to its time to live alone, so that no command is stopped because nobody else calls.
 func (b *backend) neverStop(ctx context.Context, s sandbox, minutes int) error {
 	if s.AutoStopInterval != 0 {
-		if _, err := b.change(ctx, operationSetLifetime, s.ID, "autostop/0"); err != nil {
+		if err := b.change(ctx, operationSetLifetime, s.ID, "autostop/0"); err != nil {
 			return err
 		}
 	}
 	if minutes == 0 && s.AutoDeleteInterval != nil && *s.AutoDeleteInterval >= 0 {
-		_, err := b.change(ctx, operationSetLifetime, s.ID, "autodelete/-1")
-		return err
+		return b.change(ctx, operationSetLifetime, s.ID, "autodelete/-1")
 	}
 	return nil
 }
@@ -82,8 +81,7 @@ func (b *backend) setIdleEnd(ctx context.Context, id string, minutes int) error 
 		return b.setInterval(ctx, id, "autodelete", minutes+int(math.Ceil(since.Minutes())))
 	}
 	// The interval counts from the last use: that comes first, so that a shorter one does not end it at once.
-	path := "/sandbox/" + url.PathEscape(id) + "/last-activity"
-	if err := b.call(ctx, request{operation: operationSetLifetime, method: http.MethodPost, path: path, effect: true}, nil); err != nil {
+	if err := b.change(ctx, operationSetLifetime, id, "last-activity"); err != nil {
 		return err
 	}
 	return b.setIntervals(ctx, id, 0, minutes)
@@ -103,6 +101,5 @@ func (b *backend) setIntervals(ctx context.Context, id string, autoDelete, autoS
 }
 
 func (b *backend) setInterval(ctx context.Context, id, which string, minutes int) error {
-	_, err := b.change(ctx, operationSetLifetime, id, fmt.Sprintf("%s/%d", which, minutes))
-	return err
+	return b.change(ctx, operationSetLifetime, id, fmt.Sprintf("%s/%d", which, minutes))
 }

@@ -52,7 +52,8 @@ func (b *backend) List(ctx context.Context, filter backends.Filter) ([]backends.
 			Items      []sandbox `json:"items"`
 			NextCursor *string   `json:"nextCursor"`
 		}
-		if err := b.call(ctx, request{operation: operationList, method: http.MethodGet, path: "/sandbox", query: query}, &page); err != nil {
+		next := request{operation: operationList, method: http.MethodGet, path: "/sandbox", query: query}
+		if err := b.call(ctx, next, &page); err != nil {
 			return nil, err
 		}
 		for i := range page.Items {

@@ -29,7 +29,7 @@ func (b *backend) Pause(ctx context.Context, id string) error {
 		return notRunning(operationPause, found)
 	}
 	if slices.Contains(pausable, found.SandboxClass) {
-		_, err = b.change(ctx, operationPause, id, "pause")
+		err = b.change(ctx, operationPause, id, "pause")
 	}
 	if errors.Is(err, backends.Unsupported) || !slices.Contains(pausable, found.SandboxClass) {
 		err = b.stop(ctx, found)
@@ -48,12 +48,11 @@ func (b *backend) stop(ctx context.Context, s sandbox) error {
 		if s.AutoDestroyAt.IsZero() && s.AutoStopInterval > 0 {
 			minutes = int(s.AutoStopInterval)
 		}
-		if _, err := b.change(ctx, operationPause, s.ID, fmt.Sprintf("autodelete/%d", minutes)); err != nil {
+		if err := b.change(ctx, operationPause, s.ID, fmt.Sprintf("autodelete/%d", minutes)); err != nil {
 			return err
 		}
 	}
-	_, err := b.change(ctx, operationPause, s.ID, "stop")
-	return err
+	return b.change(ctx, operationPause, s.ID, "stop")
 }
 
 // Resume implements backends.Pauser. It returns when the sandbox runs. What was stopped runs without what it had in memory.
@@ -69,15 +68,14 @@ func (b *backend) Resume(ctx context.Context, id string) error {
 		return notRunning(operationResume, found)
 	}
 	idleEnd := found.AutoDestroyAt.IsZero() && found.AutoDeleteInterval != nil && *found.AutoDeleteInterval > 0
-	if _, err := b.change(ctx, operationResume, id, "start"); err != nil {
+	if err := b.change(ctx, operationResume, id, "start"); err != nil {
 		return err
 	}
 	if err := b.expect(ctx, operationResume, id, backends.StateRunning); err != nil || !idleEnd {
 		return err
 	}
 	// Whatever stops it from now on is its end again.
-	_, err = b.change(ctx, operationResume, id, "autodelete/0")
-	return err
+	return b.change(ctx, operationResume, id, "autodelete/0")
 }
 
 // settled waits until a sandbox is in none of the states between two others.

@@ -106,13 +106,19 @@ func (s script) writeUser(t *strings.Builder) {
 	}
 }
 
+// enterOwn enters the sandbox's own directory, which a variable names.
+const enterOwn = `if [ -n "${%[1]s-}" ]; then
+	(umask 022 && mkdir -p -- "$%[1]s") 2>/dev/null
+	cd -- "$%[1]s" 2>/dev/null || refuse cwd
+fi
+`
+
 // writeDirectory enters the command's directory, or else the sandbox's, which is made where it is missing.
 func (s script) writeDirectory(t *strings.Builder) {
 	if dir := s.command.WorkingDir; dir != "" {
 		fmt.Fprintf(t, "cd -- %s 2>/dev/null || refuse cwd\n", backends.Quote(dir))
 	} else {
-		fmt.Fprintf(t, "if [ -n \"${%[1]s-}\" ]; then\n\t(umask 022 && mkdir -p -- \"$%[1]s\") 2>/dev/null; cd -- \"$%[1]s\" 2>/dev/null || "+
-			"refuse cwd\nfi\n", workingDirVariable)
+		fmt.Fprintf(t, enterOwn, workingDirVariable)
 	}
 	fmt.Fprintf(t, "unset %s\n", workingDirVariable)
 }
@@ -213,11 +219,15 @@ func (s script) result(exitCode int, printed string) (backends.Result, error) {
 		"the command's shell in the sandbox was killed before it could tell how the command ended"))
 }
 
+func notWhole() error {
+	return aboutOne(backends.Errorf(backends.Ambiguous, Name, operationRun, "the command's output did not arrive whole"))
+}
+
 func (s script) ended(words []string, rest string) (backends.Result, error) {
 	streams := strings.Split(rest, s.word+"\n")
 	code, err := strconv.Atoi(words[1])
 	if err != nil || len(streams) < 3 {
-		return backends.Result{}, aboutOne(backends.Errorf(backends.Ambiguous, Name, operationRun, "the command's output did not arrive whole"))
+		return backends.Result{}, notWhole()
 	}
 	result := backends.Result{ExitCode: code, TimedOut: words[2] == "1"}
 	for i, stream := range []struct {
@@ -226,7 +236,7 @@ func (s script) ended(words []string, rest string) (backends.Result, error) {
 	}{{&result.Stdout, &result.StdoutTruncated}, {&result.Stderr, &result.StderrTruncated}} {
 		content, err := base64.StdEncoding.DecodeString(streams[i])
 		if err != nil {
-			return backends.Result{}, aboutOne(backends.Errorf(backends.Ambiguous, Name, operationRun, "the command's output did not arrive whole"))
+			return backends.Result{}, notWhole()
 		}
 		*stream.cut = int64(len(content)) > s.limit
 		*stream.content = bytes.Clone(content[:min(int64(len(content)), s.limit)])

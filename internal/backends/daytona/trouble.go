@@ -133,7 +133,8 @@ func badRequest(operation, said string) error {
 	case has("limit exceeded", "quota"):
 		return aboutOne(backends.Errorf(backends.QuotaExceeded, Name, operation, "%s", said))
 	case has("no available runner", "no runners available"):
-		return aboutOne(backends.Errorf(backends.Unavailable, Name, operation, "the provider has no capacity for this sandbox now: %s", said))
+		return aboutOne(backends.Errorf(backends.Unavailable, Name, operation,
+			"the provider has no capacity for this sandbox now: %s", said))
 	case operation == operationCreate:
 		return backends.Errorf(backends.Invalid, Name, operation, "%s", said)
 	case has("valid state", "errored", "is not started", "in error state"):

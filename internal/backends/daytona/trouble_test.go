@@ -7,6 +7,7 @@ package daytona
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -56,9 +57,9 @@ func TestEveryAnswerToACreateHasItsError(t *testing.T) {
 			_, err := b.Create(t.Context(), requestNamed("x"))
 			g.Expect(backends.CodeOf(err)).To(Equal(c.code), "%v", err)
 			g.Expect(err).To(MatchError(ContainSubstring(c.says)))
-			var e *backends.Error
-			g.Expect(err).To(BeAssignableToTypeOf(e))
-			g.Expect(err.(*backends.Error).OfRequest).To(Equal(c.one), "whether it concerns this sandbox alone") //nolint:errorlint,errcheck,forcetypeassert // it was checked above
+			e, typed := errors.AsType[*backends.Error](err)
+			g.Expect(typed).To(BeTrue())
+			g.Expect(e.OfRequest).To(Equal(c.one), "whether it concerns this sandbox alone")
 		})
 	}
 }
@@ -77,7 +78,8 @@ func TestAnAnswerThatIsLostIsAmbiguousAndTheNameFindsTheSandbox(t *testing.T) {
 	fake := startFake(t, daytona.Options{})
 	b := fake.connect(t)
 	for name, fault := range map[string]daytona.Fault{
-		"cut": {Method: http.MethodPost, After: true, Cut: true, Times: 1}, "gateway": {Method: http.MethodPost, After: true, Status: 502, Body: "<html>"},
+		"cut":     {Method: http.MethodPost, After: true, Cut: true, Times: 1},
+		"gateway": {Method: http.MethodPost, After: true, Status: 502, Body: "<html>"},
 	} {
 		undo := fake.Inject(fault)
 		_, err := b.Create(t.Context(), requestNamed(name))
@@ -120,11 +122,13 @@ func TestABadConfigurationIsRefusedWithWhatMendsIt(t *testing.T) {
 		change func(*backends.Config)
 		says   string
 	}{
-		"no key":         {func(c *backends.Config) { c.Credentials[keyAPIKey] = []byte(" \n") }, "apiKey is empty"},
-		"malformed key":  {func(c *backends.Config) { c.Credentials[keyAPIKey] = []byte("export KEY=dtn_1") }, "no API key"},
-		"no prefix":      {func(c *backends.Config) { c.Endpoint = "https://daytona.example.com" }, "must end with /api"},
-		"no URL":         {func(c *backends.Config) { c.Endpoint = "daytona.example.com/api" }, "spec.endpoint"},
-		"parameter":      {func(c *backends.Config) { c.Parameters = json.RawMessage(`{"region":"us"}`) }, "known: proxyHosts, target, volumes"},
+		"no key":        {func(c *backends.Config) { c.Credentials[keyAPIKey] = []byte(" \n") }, "apiKey is empty"},
+		"malformed key": {func(c *backends.Config) { c.Credentials[keyAPIKey] = []byte("export KEY=dtn_1") }, "no API key"},
+		"no prefix":     {func(c *backends.Config) { c.Endpoint = "https://daytona.example.com" }, "must end with /api"},
+		"no URL":        {func(c *backends.Config) { c.Endpoint = "daytona.example.com/api" }, "spec.endpoint"},
+		"parameter": {func(c *backends.Config) {
+			c.Parameters = json.RawMessage(`{"region":"us"}`)
+		}, "known: proxyHosts, target, volumes"},
 		"not its author": {func(c *backends.Config) { c.Reach.Trusted = false }, "--provider-hosts"},
 		"certificate":    {func(c *backends.Config) { c.CABundle = []byte("none") }, "spec.caBundle"},
 	} {

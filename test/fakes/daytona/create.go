@@ -118,8 +118,25 @@ var badName = regexp.MustCompile(`<[^>]*>|[a-z]+://|www\.|[[:cntrl:]]`)
 
 // checkCreate says what is wrong with a request, or nothing.
 func checkCreate(r createRequest, source *snapshot) string {
+	if message := checkSource(r, source); message != "" {
+		return message
+	}
+	switch {
+	case badName.MatchString(r.Name):
+		return "name contains forbidden characters"
+	case or(r.CPU, 1) > 4, or(r.Memory, 1) > 8, or(r.Disk, 3) > 10:
+		return "CPU, memory or disk request exceeds maximum allowed per sandbox"
+	case or(r.GPU, 0) > 0:
+		return "No available runners"
+	case or(r.AutoStopInterval, 15) > 0 && or(r.AutoPauseInterval, 0) > 0:
+		return "Only one of autoStopInterval and autoPauseInterval may be non-zero"
+	}
+	return checkNetwork(r)
+}
+
+// checkSource says what is wrong with what a sandbox is to be made of.
+func checkSource(r createRequest, source *snapshot) string {
 	resources := r.CPU != nil || r.Memory != nil || r.Disk != nil || r.GPU != nil
-	cidrs, domains := splitList(r.NetworkAllowList), splitList(r.DomainAllowList)
 	switch {
 	case r.BuildInfo != nil && r.Snapshot != "":
 		return "Cannot specify both a snapshot and a build info entry"
@@ -129,15 +146,14 @@ func checkCreate(r createRequest, source *snapshot) string {
 		return fmt.Sprintf("Snapshot %s is %s", r.Snapshot, source.State)
 	case r.BuildInfo == nil && resources:
 		return "Cannot specify Sandbox resources when using a snapshot"
-	case badName.MatchString(r.Name):
-		return "name contains forbidden characters"
-	case or(r.CPU, 1) > 4, or(r.Memory, 1) > 8, or(r.Disk, 3) > 10:
-		return "CPU, memory or disk request exceeds maximum allowed per sandbox"
-	case or(r.GPU, 0) > 0:
-		return "No available runners"
-	case or(r.AutoStopInterval, 15) > 0 && or(r.AutoPauseInterval, 0) > 0:
-		return "Only one of autoStopInterval and autoPauseInterval may be non-zero"
-	case len(cidrs) > 10 || len(domains) > 10:
+	}
+	return ""
+}
+
+// checkNetwork says what is wrong with what a sandbox may reach.
+func checkNetwork(r createRequest) string {
+	cidrs, domains := splitList(r.NetworkAllowList), splitList(r.DomainAllowList)
+	if len(cidrs) > 10 || len(domains) > 10 {
 		return "Network allow list cannot contain more than 10 entries"
 	}
 	for _, cidr := range cidrs {

@@ -238,7 +238,7 @@ func (s *Server) with(handle func(w http.ResponseWriter, r *http.Request, b *san
 func reply(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body)
+	_ = json.NewEncoder(w).Encode(body) //nolint:errchkjson // the client has gone
 }
 
 // refuse answers as the control API does.

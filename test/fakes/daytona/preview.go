@@ -106,7 +106,7 @@ func (s *Server) showPort(w http.ResponseWriter, r *http.Request, b *sandbox, po
 		proxyRefuse(w, r, http.StatusBadRequest, "BAD_REQUEST", "failed to get container IP. Is the Sandbox started?")
 		return
 	}
-	_, transport, err := b.machine()
+	transport, err := b.reached()
 	done := s.activity(r, b)
 	s.mutex.Unlock()
 	defer done()

@@ -55,7 +55,7 @@ func (s *Server) enter(w http.ResponseWriter, r *http.Request, id string) (*sand
 		proxyRefuse(w, r, http.StatusBadRequest, "BAD_REQUEST", "failed to get container IP. Is the Sandbox started?")
 		return nil, nil, nil
 	}
-	_, transport, err := b.machine()
+	transport, err := b.reached()
 	if err != nil {
 		proxyRefuse(w, r, http.StatusBadGateway, "BAD_GATEWAY", err.Error())
 		return nil, nil, nil

@@ -142,10 +142,10 @@ func after(now time.Time, states ...any) []step {
 // inTransition says that it is on its way from one state to another.
 func (b *sandbox) inTransition() bool { return len(b.plan) > 0 }
 
-// machine returns what the sandbox runs on, and starts it when it is first used.
-func (b *sandbox) machine() (*machine.Machine, *http.Transport, error) {
+// reached returns the way to what the sandbox runs on, which is started when it is first used.
+func (b *sandbox) reached() (*http.Transport, error) {
 	if b.running != nil {
-		return b.running, b.transport, nil
+		return b.transport, nil
 	}
 	env := maps.Clone(b.Env)
 	if env == nil {
@@ -157,7 +157,7 @@ func (b *sandbox) machine() (*machine.Machine, *http.Transport, error) {
 	}
 	started, err := machine.Start(machine.Options{Service: toolbox.Service, Disk: b.disk, Hostname: b.ID, User: b.User, Env: env})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	b.running = started
 	b.transport = &http.Transport{
@@ -166,7 +166,7 @@ func (b *sandbox) machine() (*machine.Machine, *http.Transport, error) {
 			return started.Dial(ctx, portOf(address))
 		},
 	}
-	return b.running, b.transport, nil
+	return b.transport, nil
 }
 
 // halt ends all processes of the sandbox. Its disk stays.

@@ -27,7 +27,7 @@ func Serve(service string, port int, handler func() http.Handler) {
 		return
 	}
 	if err := serve(port, os.Args[1], os.Args[2], os.Args[3], handler); err != nil {
-		log.Fatalf("The machine %s can't run: %v", os.Args[2], err)
+		log.Fatalf("The machine %q can't run: %v", os.Args[2], err) //nolint:gosec // it is quoted
 	}
 	os.Exit(0)
 }

@@ -103,16 +103,21 @@ var _ = Describe("A sandbox of Daytona", func() {
 	})
 
 	It("that nobody can start is refused before anything is made", func(ctx context.Context) {
+		from := func(snapshot string) func(*v1alpha1.SandboxSpec) {
+			return func(s *v1alpha1.SandboxSpec) { s.Source = &v1alpha1.SandboxSource{Snapshot: snapshot} }
+		}
 		for name, builder := range map[string]struct {
 			says string
 			make func(*v1alpha1.SandboxSpec)
 		}{
+			"snapshot": {"not found", from("no-such")},
+			"inactive": {"inactive", from(daytona.InactiveSnapshot)},
+			"resources": {"belong to the snapshot", func(s *v1alpha1.SandboxSpec) {
+				s.Resources = sandbox(room, "x").CPU("2").Obj().Spec.Resources
+			}},
 			"tcp": {"HTTP only", func(s *v1alpha1.SandboxSpec) {
 				s.Ports = []v1alpha1.SandboxPort{{Name: "db", Port: 5432, Protocol: v1alpha1.PortTCP}}
 			}},
-			"resources": {"belong to the snapshot", func(s *v1alpha1.SandboxSpec) { s.Resources = sandbox(room, "x").CPU("2").Obj().Spec.Resources }},
-			"snapshot":  {"not found", func(s *v1alpha1.SandboxSpec) { s.Source = &v1alpha1.SandboxSource{Snapshot: "no-such"} }},
-			"inactive":  {"inactive", func(s *v1alpha1.SandboxSpec) { s.Source = &v1alpha1.SandboxSource{Snapshot: daytona.InactiveSnapshot} }},
 		} {
 			box := sandbox(room, name).With(builder.make).Obj()
 			room.Create(ctx, box)

@@ -34,7 +34,8 @@ var _ = Describe("The value of a Secret", func() {
 		room.Ready(ctx, sandbox(room, "box").EnvFrom("TOKEN", token).FileFrom("/tmp/token", 0o600, token))
 		// The first word is what the sandbox has, the second how often a command line there has it.
 		run := room.Run(ctx, room.Exec("run", "box").EnvFrom("MINE", token).Stdin(builders.From(token)).
-			Shell(`printf '%s' "${#TOKEN} ${#MINE} $(wc -c </tmp/token) $(wc -c)"; cat /proc/[0-9]*/cmdline | tr '\0' '\n' | grep -c "^$MINE" >&2`))
+			Shell(`printf '%s' "${#TOKEN} ${#MINE} $(wc -c </tmp/token) $(wc -c)"
+				cat /proc/[0-9]*/cmdline | tr '\0' '\n' | grep -c "^$MINE" >&2`))
 		size := len(value)
 		Expect(run.Status.Stdout.Head).To(Equal(fmt.Sprintf("%d %d %d %d", size, size, size, size)))
 		Expect(run.Status.Stderr.Head).To(BeElementOf("0\n", "1\n"), "grep itself may be seen; nothing else")
@@ -59,7 +60,8 @@ var _ = Describe("The value of a Secret", func() {
 		}
 		Expect(inBodies).To(BeNumerically(">", 0), "the file, at least, should be found by this test")
 		for _, list := range []client.ObjectList{
-			&v1alpha1.SandboxList{}, &v1alpha1.SandboxExecList{}, &v1alpha1.ClusterSandboxProviderList{}, &corev1.EventList{}, &eventsv1.EventList{},
+			&v1alpha1.SandboxList{}, &v1alpha1.SandboxExecList{}, &v1alpha1.ClusterSandboxProviderList{}, &corev1.EventList{},
+			&eventsv1.EventList{},
 		} {
 			Expect(bed.Client.List(ctx, list)).To(Succeed())
 			text, err := json.Marshal(list)

@@ -57,7 +57,7 @@ var _ = AfterSuite(func(ctx context.Context) {
 		return
 	}
 	DeferCleanup(func(ctx context.Context) { Expect(bed.Stop(ctx)).To(Succeed()) })
-	Eventually(fake.States).WithContext(ctx).WithTimeout(testbed.Patience).Should(BeEmpty(), "what there is at the provider: %s", bed.LogTail())
+	Eventually(fake.States).WithContext(ctx).WithTimeout(testbed.Patience).Should(BeEmpty(), bed.LogTail)
 })
 
 // provider is one that leads to the fake.

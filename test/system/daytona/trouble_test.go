@@ -101,7 +101,9 @@ var _ = Describe("When Daytona has trouble", func() {
 
 	It("a sandbox whose creation got no answer is found by its name, and made once", func(ctx context.Context) {
 		before := len(fake.States())
-		fake.Inject(daytona.Fault{Method: http.MethodPost, Path: "/api/sandbox", Status: http.StatusBadGateway, Body: "<html>", After: true, Times: 1})
+		fake.Inject(daytona.Fault{
+			Method: http.MethodPost, Path: "/api/sandbox", Status: http.StatusBadGateway, Body: "<html>", After: true, Times: 1,
+		})
 		room.Ready(ctx, sandbox(room, "box"))
 		Expect(fake.States()).To(HaveLen(before + 1))
 	})

@@ -9,7 +9,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -198,7 +197,7 @@ func (t *toolbox) commandInput(w http.ResponseWriter, r *http.Request) {
 	if c.echo {
 		c.append(stdoutMarker + line)
 	}
-	if _, err := io.WriteString(c.stdin, line); err != nil {
+	if _, err := c.stdin.WriteString(line); err != nil {
 		refuse(w, r, http.StatusInternalServerError, "INTERNAL_SERVER_ERROR", err.Error())
 		return
 	}

@@ -7,7 +7,6 @@ package toolbox
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -200,7 +199,7 @@ func writePart(parts *multipart.Writer, name string) {
 		if errors.Is(err, fs.ErrNotExist) {
 			status, code = http.StatusNotFound, "FILE_NOT_FOUND"
 		}
-		text, _ := json.Marshal(map[string]any{"message": err.Error(), "statusCode": status, "code": code})
+		text := fmt.Appendf(nil, `{"message":%q,"statusCode":%d,"code":%q}`, err.Error(), status, code)
 		part("error", "application/json", int64(len(text)), bytes.NewReader(text))
 		return
 	}

@@ -27,7 +27,7 @@ type mode struct {
 
 func modeOf(r *http.Request) mode {
 	version := r.Header.Get("X-Daytona-SDK-Version")
-	for _, protocol := range strings.Split(r.Header.Get("Sec-WebSocket-Protocol"), ",") {
+	for protocol := range strings.SplitSeq(r.Header.Get("Sec-WebSocket-Protocol"), ",") {
 		if name, found := strings.CutPrefix(strings.TrimSpace(protocol), "X-Daytona-SDK-Version~"); found {
 			version = name
 		}
@@ -74,7 +74,7 @@ func (m mode) writeLogs(w http.ResponseWriter, log []byte) {
 		log = withoutMarkers(log)
 	}
 	w.Header().Set("Content-Type", "text/plain")
-	_, _ = w.Write(log)
+	_, _ = w.Write(log) //nolint:gosec // it is plain text
 }
 
 func withoutMarkers(log []byte) []byte {

@@ -55,11 +55,11 @@ func (t *toolbox) createSession(w http.ResponseWriter, r *http.Request) {
 	if !decode(w, r, &request) {
 		return
 	}
-	switch {
-	case request.SessionID == "":
+	switch request.SessionID {
+	case "":
 		badRequest(w, r, "sessionId is required")
 		return
-	case request.SessionID == "entrypoint":
+	case "entrypoint":
 		badRequest(w, r, "session ID is reserved")
 		return
 	}

@@ -21,9 +21,10 @@ import (
 )
 
 const (
-	// Service is the name of the service of machines, and Port where it listens.
+	// Service is the name of the service of machines.
 	Service = "daytona-toolbox"
-	Port    = 2280
+	// Port is where it listens.
+	Port = 2280
 	// NewestVariable in a machine's environment makes the service the newest; with any value.
 	NewestVariable = "FAKE_DAYTONA_NEWEST"
 )
@@ -94,7 +95,7 @@ func tellDir(dir func() (string, error)) http.HandlerFunc {
 func reply(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body)
+	_ = json.NewEncoder(w).Encode(body) //nolint:errchkjson // the client has gone
 }
 
 // refuse answers as the daemon does.
