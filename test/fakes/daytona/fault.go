@@ -7,6 +7,7 @@ package daytona
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -26,6 +27,8 @@ type Fault struct {
 	Header        map[string]string
 	// After has the request do what it does first, so that only its answer is lost.
 	After bool
+	// Hang keeps the caller waiting until it gives up, or is gone.
+	Hang bool
 	// Cut ends the connection without an answer.
 	Cut bool
 	// Delay comes before all this.
@@ -107,7 +110,8 @@ func (s *Server) troubled(next http.Handler) http.Handler {
 			}
 		}
 		if f.After {
-			next.ServeHTTP(httptest.NewRecorder(), r)
+			// What was begun goes on when the caller is gone.
+			next.ServeHTTP(httptest.NewRecorder(), r.WithContext(context.WithoutCancel(r.Context())))
 		}
 		f.answer(w, r, next)
 	})
@@ -124,6 +128,8 @@ func (f *Fault) answer(w http.ResponseWriter, r *http.Request, next http.Handler
 		w.Header().Set(name, value)
 	}
 	switch {
+	case f.Hang:
+		<-r.Context().Done()
 	case f.Cut:
 		panic(http.ErrAbortHandler)
 	case f.Status == 0:
