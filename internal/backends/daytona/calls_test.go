@@ -78,6 +78,24 @@ func TestEachOperationCostsAsFewCallsAsItCan(t *testing.T) {
 	}
 }
 
+func TestAServerThatDoesNotSayWhereAToolboxIsIsAskedOnce(t *testing.T) {
+	needRoot(t)
+	g := NewWithT(t)
+	fake := startFake(t, daytona.Options{})
+	made, err := fake.connect(t).Create(t.Context(), requestNamed("x"))
+	g.Expect(err).NotTo(HaveOccurred())
+	b := fake.connect(t)
+	fake.Inject(daytona.Fault{Method: "GET", Path: made.ID, Status: 200, Body: `{"id":"` + made.ID + `","state":"started"}`, Times: 1})
+	before := len(fake.Calls())
+	for range 2 {
+		_, err = b.RunCommand(t.Context(), made.ID, backends.Command{Argv: []string{"true"}})
+		g.Expect(err).NotTo(HaveOccurred())
+	}
+	g.Expect(fake.since(before, made.ID)).To(Equal([]string{
+		"GET /api/sandbox/ID", "GET /api/sandbox/ID/toolbox-proxy-url", "POST /toolbox/ID/process/execute", "POST /toolbox/ID/process/execute",
+	}))
+}
+
 func TestAThousandSandboxesAreListedInFivePages(t *testing.T) {
 	g := NewWithT(t)
 	fake := startFake(t, daytona.Options{})

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,6 +28,8 @@ type sandboxOptions struct {
 	Public bool `json:"public"`
 	// Volumes to mount, each as volume:/path or volume:/path:subpath. The provider must allow the volume.
 	Volumes []string `json:"volumes"`
+	// SignedURLSeconds gives each port a URL that lets in whoever has it for so long, and is replaced in time; 0 = none.
+	SignedURLSeconds int `json:"signedURLSeconds"`
 	// AutoArchiveMinutes is after how long as stopped its disk moves to slower storage; 0 = the server's default.
 	AutoArchiveMinutes int `json:"autoArchiveMinutes"`
 }
@@ -124,6 +127,9 @@ func (b *backend) createBody(r backends.CreateRequest) (createBody, error) {
 	if given.AutoArchiveMinutes < 0 {
 		return body, fmt.Errorf("parameter autoArchiveMinutes is %d: it must be 0 or more", given.AutoArchiveMinutes)
 	}
+	if err := body.signed(given.SignedURLSeconds); err != nil {
+		return body, err
+	}
 	for _, add := range []func() error{
 		func() error { return body.source(r.Source) },
 		func() error { return body.resources(r) },
@@ -165,6 +171,23 @@ func labelsOf(mark backends.Mark, own map[string]string) map[string]string {
 		maps.Copy(labels, mark.Labels())
 	}
 	return labels
+}
+
+// signedLabel keeps what a sandbox's parameter said, for whoever asks for its ports later.
+const signedLabel = backends.MarkPrefix + "signed-urls"
+
+// The bounds of signed URLs in seconds: they are replaced half an hour before their end, and the server takes a day at most.
+const leastSigned, mostSigned = 3600, 86400
+
+func (c *createBody) signed(seconds int) error {
+	switch {
+	case seconds == 0:
+		return nil
+	case seconds < leastSigned || seconds > mostSigned:
+		return fmt.Errorf("parameter signedURLSeconds is %d: it must be 0, or %d to %d", seconds, leastSigned, mostSigned)
+	}
+	c.Labels[signedLabel] = strconv.Itoa(seconds)
+	return nil
 }
 
 // source: a template and a snapshot are both what Daytona calls a snapshot; an image is one that it builds.

@@ -93,6 +93,7 @@ func TestWhatCanNotWorkIsSaidBeforeAnythingIsMade(t *testing.T) {
 		"a Dockerfile":     {func(r *backends.CreateRequest) { r.Source.Image = "debian\nRUN curl evil" }, "no image reference"},
 		"another's volume": {parameters(`{"volumes":["yours:/x"]}`), "may not be mounted"},
 		"a volume nowhere": {parameters(`{"volumes":["mine"]}`), "volume:/path"},
+		"signed too short": {parameters(`{"signedURLSeconds":60}`), "3600 to 86400"},
 		"a parameter":      {parameters(`{"class":"vm"}`), "known: autoArchiveMinutes"},
 		"IPv6": {func(r *backends.CreateRequest) {
 			r.Network = backends.Network{Policy: backends.NetworkRestricted, CIDRs: []string{"2001:db8::/32"}}

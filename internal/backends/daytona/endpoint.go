@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
+	"time"
 
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
 )
@@ -24,19 +26,37 @@ func (b *backend) Endpoint(ctx context.Context, id string, port backends.Port) (
 	if err := checkPort(operationEndpoint, port); err != nil {
 		return backends.Endpoint{}, err
 	}
-	var found struct {
-		URL   string `json:"url"`
-		Token string `json:"token"`
+	known, err := b.place(ctx, operationEndpoint, id)
+	if err != nil {
+		return backends.Endpoint{}, err
 	}
-	path := fmt.Sprintf("/sandbox/%s/ports/%d/preview-url", url.PathEscape(id), port.Number)
-	if err := b.call(ctx, request{operation: operationEndpoint, method: http.MethodGet, path: path}, &found); err != nil {
+	found, err := b.preview(ctx, id, port.Number, "preview-url", nil)
+	if err != nil {
 		return backends.Endpoint{}, err
 	}
 	endpoint := backends.Endpoint{URL: found.URL}
 	if found.Token != "" {
 		endpoint.Headers = map[string]string{tokenHeader: found.Token}
 	}
-	return endpoint, nil
+	if known.signed == 0 {
+		return endpoint, nil
+	}
+	ends := time.Now().Add(time.Duration(known.signed) * time.Second).Truncate(time.Second)
+	signed, err := b.preview(ctx, id, port.Number, "signed-preview-url", url.Values{"expiresInSeconds": {strconv.Itoa(known.signed)}})
+	endpoint.SignedURL, endpoint.Expires = signed.URL, ends
+	return endpoint, err
+}
+
+// preview is a URL that leads to a port, and what opens it. Those of signed URLs are opened by the URL itself.
+type preview struct {
+	URL   string `json:"url"`
+	Token string `json:"token"`
+}
+
+func (b *backend) preview(ctx context.Context, id string, port int32, kind string, query url.Values) (preview, error) {
+	var found preview
+	path := fmt.Sprintf("/sandbox/%s/ports/%d/%s", url.PathEscape(id), port, kind)
+	return found, b.call(ctx, request{operation: operationEndpoint, method: http.MethodGet, path: path, query: query}, &found)
 }
 
 // checkPort finds ports to which Daytona does not lead.

@@ -9,13 +9,18 @@ import (
 	"net/url"
 )
 
-// SetLabels implements backends.Labeler. The server replaces all labels, so the mark is read and written again.
+// SetLabels implements backends.Labeler. The server replaces all labels, so the mark, and what else is the operator's, is read and
+// written again.
 func (b *backend) SetLabels(ctx context.Context, id string, labels map[string]string) error {
 	found, err := b.read(ctx, operationSetLabels, id)
 	if err != nil {
 		return err
 	}
-	body := map[string]any{"labels": labelsOf(found.mark(), labels)}
+	wanted := labelsOf(found.mark(), labels)
+	if signed, asked := found.Labels[signedLabel]; asked {
+		wanted[signedLabel] = signed
+	}
+	body := map[string]any{"labels": wanted}
 	return b.call(ctx, request{
 		operation: operationSetLabels, method: http.MethodPut, path: "/sandbox/" + url.PathEscape(id) + "/labels", body: body, effect: true,
 	}, nil)

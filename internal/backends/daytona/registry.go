@@ -121,7 +121,7 @@ func newBackend(_ context.Context, config backends.Config) (backends.Backend, er
 	if err != nil {
 		return nil, err
 	}
-	return &backend{options: given, endpoint: endpoint.String(), web: client, places: places{byID: map[string]string{}}}, nil
+	return &backend{options: given, endpoint: endpoint.String(), web: client, places: places{byID: map[string]place{}}}, nil
 }
 
 // headerOf is what goes with every call.

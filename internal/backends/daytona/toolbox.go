@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -15,26 +16,40 @@ import (
 	"github.com/sandbox-operator/sandbox-operator/internal/backends/web"
 )
 
-// places are where the toolboxes of sandboxes are reached: each sandbox says so, as that depends on its region. It never changes while the
-// sandbox exists; what a restart forgets is asked for again.
+// places are what calls about a sandbox must know beforehand. It never changes while the sandbox exists; what a restart forgets is asked for
+// again.
 type places struct {
 	mutex sync.Mutex
-	byID  map[string]string
+	byID  map[string]place
+}
+
+// place is one sandbox's.
+type place struct {
+	// toolbox is where its toolbox is reached: each sandbox says so, as that depends on its region.
+	toolbox string
+	// signed is for how many seconds URLs of its ports are signed; 0 = they are not.
+	signed int
 }
 
 // mostPlaces bounds the memory that places take. When there are more, all are forgotten.
 const mostPlaces = 50_000
 
 func (p *places) remember(s sandbox) {
-	if s.ToolboxProxyURL == "" {
-		return
+	signed, _ := strconv.Atoi(s.Labels[signedLabel])
+	fresh := place{toolbox: s.ToolboxProxyURL, signed: signed}
+	if known, ok := p.of(s.ID); ok && fresh.toolbox == "" {
+		fresh.toolbox = known.toolbox
 	}
+	p.set(s.ID, fresh)
+}
+
+func (p *places) set(id string, known place) {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
 	if len(p.byID) >= mostPlaces {
 		clear(p.byID)
 	}
-	p.byID[s.ID] = s.ToolboxProxyURL
+	p.byID[id] = known
 }
 
 func (p *places) forget(id string) {
@@ -43,23 +58,35 @@ func (p *places) forget(id string) {
 	delete(p.byID, id)
 }
 
-func (p *places) of(id string) string {
+func (p *places) of(id string) (place, bool) {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
-	return p.byID[id]
+	found, ok := p.byID[id]
+	return found, ok
+}
+
+// place returns what is to be known of a sandbox, and asks where that is not known.
+func (b *backend) place(ctx context.Context, operation, id string) (place, error) {
+	if known, ok := b.places.of(id); ok {
+		return known, nil
+	}
+	if _, err := b.read(ctx, operation, id); err != nil {
+		return place{}, err
+	}
+	known, _ := b.places.of(id)
+	return known, nil
 }
 
 // toolbox returns the URL of a sandbox's toolbox.
 func (b *backend) toolbox(ctx context.Context, operation, id string) (string, error) {
-	base := b.places.of(id)
-	if base == "" {
-		found, err := b.read(ctx, operation, id)
-		if err != nil {
-			return "", err
-		}
-		base = found.ToolboxProxyURL
+	known, err := b.place(ctx, operation, id)
+	if err == nil && known.toolbox == "" {
+		known, err = b.askToolbox(ctx, operation, id, known)
 	}
-	parsed, err := web.ParseURL("the toolbox's address", base)
+	if err != nil {
+		return "", err
+	}
+	parsed, err := web.ParseURL("the toolbox's address", known.toolbox)
 	if err != nil {
 		return "", backends.Errorf(backends.Unavailable, Name, operation, "the provider does not say where the sandbox is reached: %w", err)
 	}
@@ -68,6 +95,20 @@ func (b *backend) toolbox(ctx context.Context, operation, id string) (string, er
 			"the provider wants the API key sent to the sandbox without encryption, which is not done")
 	}
 	return parsed.String() + "/" + url.PathEscape(id), nil
+}
+
+// askToolbox asks where the toolbox is, of a server that does not say so with the sandbox. Newer SDKs are prepared for such.
+func (b *backend) askToolbox(ctx context.Context, operation, id string, known place) (place, error) {
+	var found struct {
+		URL string `json:"url"`
+	}
+	path := "/sandbox/" + url.PathEscape(id) + "/toolbox-proxy-url"
+	if err := b.call(ctx, request{operation: operation, method: http.MethodGet, path: path}, &found); err != nil {
+		return known, err
+	}
+	known.toolbox = found.URL
+	b.places.set(id, known)
+	return known, nil
 }
 
 // inSandbox makes a call of the toolbox.
