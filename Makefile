@@ -47,7 +47,7 @@ demo: binaries build bin/controlplane-up ## Run code in a sandbox on this machin
 
 .PHONY: demo-daytona
 demo-daytona: binaries build bin/controlplane-up ## The same with sandboxes of a fake Daytona on this machine: no account is needed.
-	@CGO_ENABLED=0 go build -trimpath -o bin/fake-daytona ./test/fakes/daytona/serve
+	@CGO_ENABLED=0 go build -trimpath -o bin/fake-daytona ./test/fakes/daytona/cmd
 	@hack/with-binaries hack/demo.sh daytona
 
 ##@ Development

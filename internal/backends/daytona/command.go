@@ -35,7 +35,7 @@ func (b *backend) RunCommand(ctx context.Context, id string, command backends.Co
 	}
 	run := newScript(command)
 	if run.uploads() {
-		if err := b.upload(ctx, id, run.file("in"), command.Stdin); err != nil {
+		if err := b.upload(ctx, id, run.uploaded(), command.Stdin); err != nil {
 			return backends.Result{}, err
 		}
 	}

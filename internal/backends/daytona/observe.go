@@ -108,7 +108,7 @@ func (s *sandbox) observe() (state backends.State, reason string) {
 	case stateError, stateBuildFailed:
 		reason := "Daytona says that it is in error"
 		if s.ErrorReason != "" {
-			reason += ": " + backends.Bounded(s.ErrorReason, 512)
+			reason += ": " + plain(s.ErrorReason)
 		}
 		return backends.StateStopped, reason + "; it keeps its quota until it is deleted"
 	case stateDestroying:

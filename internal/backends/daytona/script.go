@@ -20,7 +20,7 @@ import (
 // script is one command as the text that a POSIX shell evaluates in the sandbox, with nothing but coreutils or BusyBox.
 type script struct {
 	command backends.Command
-	// word frames what the script prints, and names its directory. Nobody else knows it.
+	// word frames what the script prints, and names its files. Nobody else knows it.
 	word  string
 	limit int64
 }
@@ -39,22 +39,25 @@ const mostInline = 128 << 10
 // uploads says that the input is sent beforehand.
 func (s script) uploads() bool { return len(s.command.Stdin) > mostInline }
 
-func (s script) dir() string { return "/tmp/.sandboxes.run-call-" + s.word }
+// base is what the names of its files begin with.
+func (s script) base() string { return "/tmp/.sandboxes.run-call-" + s.word }
 
-func (s script) file(name string) string { return s.dir() + "/" + name }
+// uploaded is where input is sent to. The toolbox makes the directory, which is not for everybody.
+func (s script) uploaded() string { return s.base() + "/in" }
 
 // markerVariable is in the environment of a command with a deadline, and of all that it starts. The runner of long commands takes
 // it off what shall live on.
 const markerVariable = "SANDBOXES_RUN_CALL"
 
-// prelude makes the directory, and defines refuse WHY, which ends a script whose command was certainly not started. Variables of ours are
-// not exported, and what the command exports comes after their last use.
+// prelude makes the files, and defines refuse WHY, which ends a script whose command was certainly not started. Variables of ours are
+// not exported, and what the command exports comes after their last use. Each program that is started here costs a short command a
+// millisecond or more: there is none.
 const prelude = `for n in 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14; do unset "` + textVariable + `$n"; done
 word=%[1]s d=%[2]s
-refuse() { rm -rf "$d"; printf '\n%%s refused %%s\n%%s\n' "$word" "$1" "$word"; exit 0; }
+refuse() { rm -rf "$d" "$d".*; printf '\n%%s refused %%s\n%%s\n' "$word" "$1" "$word"; exit 0; }
 umask 077
 command -v base64 >/dev/null 2>&1 && command -v head >/dev/null 2>&1 || refuse tools
-mkdir "$d" 2>/dev/null || { [ -d "$d" ] && chmod 700 "$d"; } || refuse directory
+{ printf '' >"$d.out" && printf '' >"$d.err"; } 2>/dev/null || refuse directory
 `
 
 // launch is a function that becomes the command, in a subshell. It looks for the program as the command's own environment has it.
@@ -68,19 +71,19 @@ const launch = `launch() {
 }
 `
 
-// reply prints how the command ended, then both streams.
+// reply prints how the command ended, then both streams. Nobody waits for the files to go.
 const reply = `printf '\n%%s ended %%s %%s\n' "$word" "$code" "$timedout"
 for stream in out err; do
-	[ ! -s "$d/$stream" ] || head -c %[1]d "$d/$stream" | base64
+	[ ! -s "$d.$stream" ] || head -c %[1]d "$d.$stream" | base64
 	printf '%%s\n' "$word"
 done
-rm -rf "$d"
+rm -rf "$d" "$d".* </dev/null >/dev/null 2>&1 &
 `
 
 // text is the whole.
 func (s script) text() string {
 	var t strings.Builder
-	fmt.Fprintf(&t, prelude, s.word, backends.Quote(s.dir()))
+	fmt.Fprintf(&t, prelude, s.word, backends.Quote(s.base()))
 	s.writeUser(&t)
 	s.writeDirectory(&t)
 	input := s.writeInput(&t)
@@ -88,7 +91,7 @@ func (s script) text() string {
 	for _, argument := range s.command.Argv {
 		t.WriteString(" " + backends.Quote(argument))
 	}
-	streams := ` <` + input + ` >"$d/out" 2>"$d/err"`
+	streams := ` <` + input + ` >"$d.out" 2>"$d.err"`
 	if s.command.Timeout > 0 {
 		s.writeWatched(&t, streams)
 	} else {
@@ -130,10 +133,11 @@ func (s script) writeInput(t *strings.Builder) string {
 		return "/dev/null"
 	case s.uploads():
 		fmt.Fprintf(t, "[ \"$(wc -c <\"$d/in\")\" -eq %d ] || refuse input\n", len(s.command.Stdin))
+		return `"$d/in"`
 	default:
-		fmt.Fprintf(t, "printf %%s %s | base64 -d >\"$d/in\" || refuse input\n", base64.StdEncoding.EncodeToString(s.command.Stdin))
+		fmt.Fprintf(t, "printf %%s %s | base64 -d >\"$d.in\" || refuse input\n", base64.StdEncoding.EncodeToString(s.command.Stdin))
+		return `"$d.in"`
 	}
-	return `"$d/in"`
 }
 
 // exports sets the command's environment. Some shells have variables that nobody may set: with "command" that is no end of the script.
@@ -158,7 +162,7 @@ session=${through:+$pid}
 	sleep %[5]s &
 	wait "$!"
 	trap '' TERM
-	: >"$d/timedout"
+	printf '' >"$d.timedout"
 	tries=0
 	while kill_tree KILL %[2]s=%[3]s "$session" && [ "$tries" -lt 200 ]; do tries=$((tries + 1)); done
 	[ -n "$session" ] || kill -s KILL "$pid"
@@ -166,7 +170,7 @@ session=${through:+$pid}
 dog=$!
 wait "$pid"
 code=$?
-if [ -e "$d/timedout" ]; then
+if [ -e "$d.timedout" ]; then
 	timedout=1
 	wait "$dog"
 else

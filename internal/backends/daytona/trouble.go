@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
 	"github.com/sandbox-operator/sandbox-operator/internal/backends/web"
@@ -35,14 +36,24 @@ func messageOf(answer web.Answer) string {
 	}
 	var text string
 	if json.Unmarshal(said.Message, &text) == nil {
-		return backends.Bounded(text, 512)
+		return plain(text)
 	}
 	// The validation of the control API gives a list.
 	var lines []string
 	if json.Unmarshal(said.Message, &lines) == nil {
-		return backends.Bounded(strings.Join(lines, "; "), 512)
+		return plain(strings.Join(lines, "; "))
 	}
 	return ""
+}
+
+// plain makes readable text of what somebody else wrote.
+func plain(text string) string {
+	return backends.Bounded(strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) {
+			return ' '
+		}
+		return c
+	}, text), 512)
 }
 
 // isRouteMissing says that the server is too old to know the path at all.

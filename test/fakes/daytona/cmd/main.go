@@ -3,7 +3,7 @@
 
 //go:build linux
 
-// Command serve runs the fake Daytona until it is ended: try the operator, or Daytona's own SDK, against it without an account. It needs
+// Command cmd runs the fake Daytona until it is ended: try the operator, or Daytona's own SDK, against it without an account. It needs
 // root, prints the URL of its API, and, with --until-stdin-ends, ends with its standard input.
 package main
 
