@@ -1,6 +1,8 @@
 // Copyright The sandbox-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build linux
+
 package compat_test
 
 import (
@@ -15,8 +17,8 @@ func TestDaytonasOwnSDKWorksWithTheFake(t *testing.T) {
 	for name, newest := range map[string]string{"of version 0.190": "", "the newest": "1"} {
 		t.Run(name, func(t *testing.T) {
 			cloud, err := fake.Start(fake.Options{
-				Newest: newest != "", StartDelay: 50 * time.Millisecond, StopDelay: 50 * time.Millisecond, DestroyDelay: 50 * time.Millisecond,
-				BuildDelay: 100 * time.Millisecond, ListLag: 100 * time.Millisecond,
+				Newest: newest != "", StartDelay: 50 * time.Millisecond, StopDelay: 50 * time.Millisecond,
+				DestroyDelay: 50 * time.Millisecond, BuildDelay: 100 * time.Millisecond, ListLag: 100 * time.Millisecond,
 			})
 			if err != nil {
 				t.Fatal(err)

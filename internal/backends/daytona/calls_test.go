@@ -92,7 +92,8 @@ func TestAServerThatDoesNotSayWhereAToolboxIsIsAskedOnce(t *testing.T) {
 		g.Expect(err).NotTo(HaveOccurred())
 	}
 	g.Expect(fake.since(before, made.ID)).To(Equal([]string{
-		"GET /api/sandbox/ID", "GET /api/sandbox/ID/toolbox-proxy-url", "POST /toolbox/ID/process/execute", "POST /toolbox/ID/process/execute",
+		"GET /api/sandbox/ID", "GET /api/sandbox/ID/toolbox-proxy-url", "POST /toolbox/ID/process/execute",
+		"POST /toolbox/ID/process/execute",
 	}))
 }
 

@@ -16,8 +16,8 @@ import (
 	"github.com/sandbox-operator/sandbox-operator/internal/backends/web"
 )
 
-// places are what calls about a sandbox must know beforehand. It never changes while the sandbox exists; what a restart forgets is asked for
-// again.
+// places are what calls about a sandbox must know beforehand. It never changes while the sandbox exists; what a restart forgets is
+// asked for again.
 type places struct {
 	mutex sync.Mutex
 	byID  map[string]place

@@ -6,9 +6,8 @@
 // Package daytona_test holds what a user of the operator sees with the backend daytona: the manager's own program, a real control plane,
 // and a fake Daytona whose sandboxes really run.
 //
-// sandbox_test.go has the life of sandboxes and what it costs in calls, trouble_test.go what goes wrong at the provider, crash_test.go kills the
-// manager, and
-// secrets_test.go looks for Secrets where none may be.
+// sandbox_test.go has the life of sandboxes and what it costs in calls, trouble_test.go what goes wrong at the provider,
+// crash_test.go kills the manager, and secrets_test.go looks for Secrets where none may be.
 package daytona_test
 
 import (
