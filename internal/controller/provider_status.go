@@ -134,9 +134,10 @@ func (p *providerPass) changedMessage() string {
 	if namespace := p.provider.Object.GetNamespace(); namespace != "" {
 		kind = "sbxp " + name + " -n " + namespace
 	}
-	return fmt.Sprintf("The account does not show the sandboxes that it should, or many that no Sandbox has any more (status."+
-		"sandboxCount, status.orphanCount): these may be the credentials or the endpoint of another account. Nothing is declared lost, destroyed or "+
-		"made until that is mended. If the account is the right one: kubectl annotate %s %s=true", kind, v1alpha1.AcceptLossesAnnotation)
+	return fmt.Sprintf("The account does not show the sandboxes that it should, or many that no Sandbox has any more "+
+		"(status.sandboxCount, status.orphanCount): these may be the credentials or the endpoint of another account. Nothing is "+
+		"declared lost, destroyed or made until that is mended. If the account is the right one: kubectl annotate %s %s=true",
+		kind, v1alpha1.AcceptLossesAnnotation)
 }
 
 // recordLeaving says why the deletion waits.

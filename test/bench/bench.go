@@ -63,7 +63,7 @@ func (s *Stage) start(ctx context.Context) error {
 		return err
 	}
 	for _, name := range []string{Manager, Floor} {
-		if err := s.build(ctx, name); err != nil {
+		if err := binaries.Build(ctx, filepath.Join(s.dir, name), "./test/bench/"+name); err != nil {
 			return err
 		}
 	}
@@ -79,21 +79,6 @@ func (s *Stage) start(ctx context.Context) error {
 	return errors.Join(
 		s.client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: operatorNamespace}}),
 		s.client.Create(ctx, builders.MakeClusterProvider("bench", "bench").Default().Obj()))
-}
-
-func (s *Stage) build(ctx context.Context, name string) error {
-	root, err := binaries.Root()
-	if err != nil {
-		return err
-	}
-	program := filepath.Join(s.dir, name)
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, "./test/bench/"+name)
-	build.Dir = root
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if output, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("building the %s: %w\n%s", name, err, output)
-	}
-	return nil
 }
 
 // Close ends everything.
