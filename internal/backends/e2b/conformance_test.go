@@ -6,6 +6,7 @@
 package e2b
 
 import (
+	"context"
 	"net/http"
 	"os"
 	"strconv"
@@ -94,7 +95,7 @@ func connectTo(t testingT, cloud *fake.Cloud) *backend {
 
 func connectWith(t testingT, config backends.Config) *backend {
 	t.Helper()
-	built, err := newBackend(ginkgo.GinkgoT().Context(), config)
+	built, err := newBackend(context.Background(), config)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
