@@ -45,6 +45,11 @@ help: ## Say what each target does.
 demo: binaries build bin/controlplane-up ## Run code in a sandbox on this machine, with a control plane of its own (KEEP=1 leaves it running).
 	@hack/with-binaries hack/demo.sh
 
+.PHONY: demo-e2b
+demo-e2b: binaries build bin/controlplane-up ## Run a command at a fake E2B on this machine, without an account (as root on Linux).
+	@CGO_ENABLED=0 go build -trimpath -o bin/fake-e2b ./test/fakes/e2b/cmd
+	@hack/with-binaries hack/demo-e2b.sh
+
 ##@ Development
 
 .PHONY: generate

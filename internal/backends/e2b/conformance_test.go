@@ -39,7 +39,9 @@ var _ = conformance.Describe("e2b", func() conformance.Subject {
 		Registration: Registration(), Backend: connectTo(t, cloud), Another: connectTo(t, cloud),
 		Sources:  []backends.Source{{Template: fake.TemplateCode}, {}, {Template: "base:latest"}},
 		Language: "python", Server: answerByPython,
-		MakeError: func(code backends.Code, remote string) (undo func(), possible bool) { return makeError(t, cloud, code, remote) },
+		MakeError: func(code backends.Code, remote string) (undo func(), possible bool) {
+			return makeError(t, cloud, code, remote)
+		},
 	}
 })
 
