@@ -50,6 +50,11 @@ demo-daytona: binaries build bin/controlplane-up ## The same with sandboxes of a
 	@CGO_ENABLED=0 go build -trimpath -o bin/fake-daytona ./test/fakes/daytona/cmd
 	@hack/with-binaries hack/demo.sh daytona
 
+.PHONY: demo-e2b
+demo-e2b: binaries build bin/controlplane-up ## Run a command at a fake E2B on this machine, without an account (as root on Linux).
+	@CGO_ENABLED=0 go build -trimpath -o bin/fake-e2b ./test/fakes/e2b/cmd
+	@hack/with-binaries hack/demo-e2b.sh
+
 ##@ Development
 
 .PHONY: generate

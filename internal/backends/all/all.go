@@ -7,6 +7,7 @@ package all
 import (
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
 	"github.com/sandbox-operator/sandbox-operator/internal/backends/daytona"
+	"github.com/sandbox-operator/sandbox-operator/internal/backends/e2b"
 	"github.com/sandbox-operator/sandbox-operator/internal/backends/local"
 )
 
@@ -14,6 +15,7 @@ import (
 func Registry() *backends.Registry {
 	return backends.NewRegistry(
 		daytona.Registration(),
+		e2b.Registration(),
 		local.Registration(),
 	)
 }

@@ -6,6 +6,7 @@
 package e2b
 
 import (
+	"context"
 	"net/http"
 	"os"
 	"strconv"
@@ -38,7 +39,9 @@ var _ = conformance.Describe("e2b", func() conformance.Subject {
 		Registration: Registration(), Backend: connectTo(t, cloud), Another: connectTo(t, cloud),
 		Sources:  []backends.Source{{Template: fake.TemplateCode}, {}, {Template: "base:latest"}},
 		Language: "python", Server: answerByPython,
-		MakeError: func(code backends.Code, remote string) (undo func(), possible bool) { return makeError(t, cloud, code, remote) },
+		MakeError: func(code backends.Code, remote string) (undo func(), possible bool) {
+			return makeError(t, cloud, code, remote)
+		},
 	}
 })
 
@@ -94,7 +97,7 @@ func connectTo(t testingT, cloud *fake.Cloud) *backend {
 
 func connectWith(t testingT, config backends.Config) *backend {
 	t.Helper()
-	built, err := newBackend(ginkgo.GinkgoT().Context(), config)
+	built, err := newBackend(context.Background(), config)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}

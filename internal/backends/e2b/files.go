@@ -44,7 +44,9 @@ func fileCall[Request, Response any](
 		invocation{operation: operation, procedure: "/filesystem.Filesystem/" + method, user: p.user, effect: effect}, message)
 }
 
-func pathError(operation, name string, err error) error { return &fs.PathError{Op: operation, Path: name, Err: err} }
+func pathError(operation, name string, err error) error {
+	return &fs.PathError{Op: operation, Path: name, Err: err}
+}
 
 // fileError tells what is wrong with a file from what is wrong with the call. Envd has a code for some of it, and for the rest the
 // words of the system call.

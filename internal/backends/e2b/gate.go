@@ -142,7 +142,13 @@ func daemonError(operation string, err error, effect bool) error {
 			code = backends.Ambiguous
 		}
 	}
-	e := backends.Errorf(code, Name, operation, "%s", wordsOf(err))
+	if !connect.IsWireError(err) {
+		// Its text has addresses and ports, which are others each time.
+		e := backends.Errorf(code, Name, operation, "the connection to the sandbox was lost before its answer was complete")
+		e.Err = err
+		return e
+	}
+	e := backends.Errorf(code, Name, operation, "%s", stable(wordsOf(err)))
 	e.OfRequest, e.Err = true, err
 	return e
 }

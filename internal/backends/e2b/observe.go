@@ -80,6 +80,10 @@ func pages[Item any](ctx context.Context, b *backend, r request) iter.Seq2[[]Ite
 			if next == "" {
 				return
 			}
+			if err := backends.NextPage(ctx); err != nil {
+				yield(nil, b.client.Trouble(r.operation, err, false))
+				return
+			}
 			query.Set("nextToken", next)
 		}
 		yield(nil, backends.Errorf(backends.Unavailable, Name, r.operation, "the list has no end"))

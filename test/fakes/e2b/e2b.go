@@ -72,6 +72,7 @@ type Cloud struct {
 	templates []*template
 	faults    []*Fault
 	requests  []Request
+	connected int
 	logged    []string
 	closed    bool
 }
@@ -117,7 +118,16 @@ func (c *Cloud) start() (err error) {
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
-	c.server = &http.Server{Handler: c.handler(), ReadHeaderTimeout: time.Minute, Protocols: &protocols, TLSConfig: c.options.TLS}
+	c.server = &http.Server{
+		Handler: c.handler(), ReadHeaderTimeout: time.Minute, Protocols: &protocols, TLSConfig: c.options.TLS,
+		ConnState: func(_ net.Conn, state http.ConnState) {
+			if state == http.StateNew {
+				c.mutex.Lock()
+				defer c.mutex.Unlock()
+				c.connected++
+			}
+		},
+	}
 	go func() {
 		defer close(c.served)
 		if c.options.TLS != nil {

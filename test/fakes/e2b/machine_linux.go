@@ -134,24 +134,53 @@ func (m *machine) close() {
 	_ = os.Remove(m.dir)
 }
 
-// inside does something in the sandbox's mount namespace, from a thread that is there and goes with the call.
+// inside does something in the sandbox's mount namespace.
 func (m *machine) inside(do func() error) error { return m.enter(false, do) }
 
 // start starts a command as one of the sandbox's processes.
 func (m *machine) start(cmd *exec.Cmd) error { return m.enter(true, cmd.Start) }
 
+// enter has a thread join the sandbox for the time. It comes back, and does not end: whatever it started before with a signal
+// for its own death would be killed.
 func (m *machine) enter(processes bool, do func() error) error {
 	done := make(chan error, 1)
 	go func() {
-		// Not unlocked: the thread ends with this goroutine, and nobody else finds itself in the sandbox.
 		runtime.LockOSThread()
-		if err := m.join(processes); err != nil {
-			done <- fmt.Errorf("entering the sandbox: %w", err)
+		home, err := outside()
+		if err != nil {
+			done <- err
 			return
 		}
-		done <- do()
+		if err = m.join(processes); err == nil {
+			err = do()
+		} else {
+			err = fmt.Errorf("entering the sandbox: %w", err)
+		}
+		if home.comeBack() == nil {
+			runtime.UnlockOSThread()
+		}
+		done <- err
 	}()
 	return <-done
+}
+
+// home is where a thread was.
+type home struct {
+	mounts, pids *os.File
+	dir          string
+}
+
+func outside() (h home, err error) {
+	mounts, mountsErr := os.Open("/proc/thread-self/ns/mnt")
+	pids, pidsErr := os.Open("/proc/thread-self/ns/pid")
+	dir, dirErr := os.Getwd()
+	return home{mounts, pids, dir}, errors.Join(mountsErr, pidsErr, dirErr)
+}
+
+func (h home) comeBack() error {
+	return errors.Join(
+		unix.Setns(int(h.mounts.Fd()), unix.CLONE_NEWNS), unix.Setns(int(h.pids.Fd()), unix.CLONE_NEWPID), unix.Chdir(h.dir),
+		h.mounts.Close(), h.pids.Close())
 }
 
 func (m *machine) join(processes bool) error {

@@ -140,6 +140,13 @@ func (c *Cloud) Requests() []Request {
 	return slices.Clone(c.requests)
 }
 
+// Connections are how many were made so far.
+func (c *Cloud) Connections() int {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	return c.connected
+}
+
 // Logged is what E2B keeps in the logs of sandboxes: envd sends there the messages of each call but those of StreamInput, with
 // arguments, environment and input, and the paths of files.
 func (c *Cloud) Logged() string {
