@@ -199,7 +199,7 @@ undeploy: ## Remove the operator and the CRDs.
 
 .PHONY: clean
 clean: ## Remove what was built, but for tools and test programs, which take minutes.
-	rm -rf dist bin/manager bin/controlplane-up bin/render bin/fake-daytona
+	rm -rf dist bin/manager bin/controlplane-up bin/render bin/fake-daytona bin/fake-e2b
 
 .PHONY: distclean
 distclean: clean ## Remove tools and test programs as well.

@@ -46,6 +46,8 @@ type Options struct {
 	MostSandboxes int
 	// KeepBodies has Calls remember what was sent.
 	KeepBodies bool
+	// ForgetCalls is for those that run for long: Calls returns none.
+	ForgetCalls bool
 }
 
 // FakeKey is the API key where none is given. It has the form of a real one.
@@ -95,6 +97,7 @@ func Start(options Options) (*Server, error) {
 }
 
 func (s *Server) listen(options Options) error {
+	s.trouble.forgets = options.ForgetCalls
 	s.web = httptest.NewUnstartedServer(s.handler())
 	if options.Address != "" {
 		listener, err := net.Listen("tcp", options.Address) //nolint:noctx // as long as the process

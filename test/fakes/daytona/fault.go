@@ -47,6 +47,8 @@ type Call struct {
 
 // trouble is what fails, and what was asked.
 type trouble struct {
+	forgets bool
+
 	mutex  sync.Mutex
 	faults []*Fault
 	calls  []Call
@@ -75,7 +77,9 @@ func (s *Server) Calls() []Call {
 func (t *trouble) fault(call Call) *Fault {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
-	t.calls = append(t.calls, call)
+	if !t.forgets {
+		t.calls = append(t.calls, call)
+	}
 	for i, f := range t.faults {
 		if (f.Method == "" || f.Method == call.Method) && strings.Contains(call.Path, f.Path) {
 			if f.Times == 1 {

@@ -28,7 +28,7 @@ func main() {
 }
 
 func run() error {
-	options := daytona.Options{}
+	options := daytona.Options{ForgetCalls: true}
 	flag.StringVar(&options.Address, "address", "127.0.0.1:0", "where to listen; there is no encryption")
 	flag.StringVar(&options.Key, "api-key", daytona.FakeKey, "the API key that calls must have")
 	flag.StringVar(&options.Dir, "dir", "", "where sandboxes' files are; empty = a directory that goes with this process")
