@@ -56,7 +56,11 @@ func become(user string) error {
 	if err := syscall.Setuid(who.id); err != nil {
 		return err
 	}
-	// A process that changed its user is not dumpable: /proc would hide even its own files from it.
+	// With a change of user the kernel forgets that this process is to die with its parent. It is not dumpable either, then: /proc
+	// would hide even its own files from it.
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+		return err
+	}
 	return unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0)
 }
 
