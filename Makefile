@@ -45,11 +45,22 @@ help: ## Say what each target does.
 demo: binaries build bin/controlplane-up ## Run code in a sandbox on this machine, with a control plane of its own (KEEP=1 leaves it running).
 	@hack/with-binaries hack/demo.sh
 
+.PHONY: demo-daytona
+demo-daytona: binaries build bin/controlplane-up ## The same with sandboxes of a fake Daytona on this machine: no account is needed.
+	@CGO_ENABLED=0 go build -trimpath -o bin/fake-daytona ./test/fakes/daytona/cmd
+	@hack/with-binaries hack/demo.sh daytona
+
+.PHONY: demo-e2b
+demo-e2b: binaries build bin/controlplane-up ## Run a command at a fake E2B on this machine, without an account (as root on Linux).
+	@CGO_ENABLED=0 go build -trimpath -o bin/fake-e2b ./test/fakes/e2b/cmd
+	@hack/with-binaries hack/demo-e2b.sh
+
 ##@ Development
 
 .PHONY: generate
-generate: ## Generate deepcopy methods.
+generate: ## Generate deepcopy methods, and types for protocols.
 	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
+	hack/tool protogo internal/backends/e2b/envd
 
 .PHONY: manifests
 manifests: ## Generate CRDs and the manager's role.
@@ -188,7 +199,7 @@ undeploy: ## Remove the operator and the CRDs.
 
 .PHONY: clean
 clean: ## Remove what was built, but for tools and test programs, which take minutes.
-	rm -rf dist bin/manager bin/controlplane-up bin/render
+	rm -rf dist bin/manager bin/controlplane-up bin/render bin/fake-daytona bin/fake-e2b
 
 .PHONY: distclean
 distclean: clean ## Remove tools and test programs as well.

@@ -4,7 +4,7 @@
 #
 # Runs code in a sandbox that Kubernetes manages, on this machine: starts a control plane and the manager, applies
 # config/samples, shows the results, deletes all, and proves that nothing is left. `make demo` builds what is missing
-# and calls this.
+# and calls this. `make demo-daytona` does the same with sandboxes of a fake Daytona on this machine: demo.sh daytona.
 #
 #   KEEP=1       leaves everything running, and says how to go on by hand
 #   KUBECONFIG   uses this cluster instead of starting a control plane; the CRDs are installed there
@@ -18,6 +18,7 @@ dir=$(mktemp -d "${TMPDIR:-/tmp}/sbx-demo.XXXXXX")
 kubectl=${KUBEBUILDER_ASSETS:?run this with make demo}/kubectl
 [[ -x $kubectl ]] || kubectl=kubectl
 own_cluster=${KUBECONFIG:-}
+backend=${1:-local}
 pids=()
 step=starting
 if [[ -t 1 ]]; then bold=$'\e[1m' plain=$'\e[0m'; else bold='' plain=''; fi
@@ -108,24 +109,99 @@ start_control_plane() {
 	echo "kube-apiserver, etcd and kube-controller-manager run on 127.0.0.1."
 }
 
+# start_provider starts what the backend needs beside this machine, and sets what the manager is told about it.
+start_provider() {
+	manager_arguments=(--backends="$backend")
+	case $backend in
+	local) manager_arguments+=(--local-root="$dir/local" --local-runsc="$SANDBOX_RUNSC") ;;
+	daytona)
+		bin/fake-daytona --dir "$dir/daytona" >"$dir/daytona.url" 2>"$dir/daytona.log" &
+		pids=($! "${pids[@]}")
+		until_true 30 "${pids[0]}" daytona test -s "$dir/daytona.url"
+		echo "A fake Daytona runs at $(<"$dir/daytona.url")."
+		;;
+	*) fail "there is no demo of a backend $backend" ;;
+	esac
+}
+
 start_manager() {
-	bin/manager --backends=local --local-root="$dir/local" --local-runsc="$SANDBOX_RUNSC" \
-		--health-probe-bind-address=127.0.0.1:0 --zap-devel=false >"$dir/manager.log" 2>&1 &
+	bin/manager "${manager_arguments[@]}" --health-probe-bind-address=127.0.0.1:0 --zap-devel=false >"$dir/manager.log" 2>&1 &
 	# The manager ends before the control plane does.
 	pids=($! "${pids[@]}")
 	until_true 30 "${pids[0]}" manager grep -q 'Starting workers' "$dir/manager.log"
-	echo "The manager runs, with the backend local (gVisor)."
+	echo "The manager runs, with the backend $backend."
 }
 
-# sandbox_processes prints the PIDs of gVisor's processes that belong to this demo.
+# prepare_samples sets samples to the manifests: for another backend than local, copies with its provider and without what is the other's.
+prepare_samples() {
+	samples=config/samples
+	[[ $backend != local ]] || return 0
+	samples=$dir/samples
+	mkdir "$samples"
+	cp config/samples/*.yaml "$samples"
+	"$kubectl" create namespace sandbox-operator-system --dry-run=client -o yaml | "$kubectl" apply --server-side -f - >/dev/null
+	cat >"$samples/provider.yaml" <<END
+apiVersion: v1
+kind: Secret
+metadata:
+  name: $backend
+  namespace: sandbox-operator-system
+stringData:
+  apiKey: dtn_00000000000000000000000000000000000000000000000000000000fake
+---
+apiVersion: sandboxes.run/v1alpha1
+kind: ClusterSandboxProvider
+metadata:
+  name: $backend
+  annotations:
+    sandboxes.run/is-default-provider: "true"
+spec:
+  backend: $backend
+  endpoint: $(<"$dir/daytona.url")
+  credentials:
+    secretRef:
+      name: $backend
+END
+	cat >"$samples/kustomization.yaml" <<END
+resources:
+- provider.yaml
+- configmap_orders.yaml
+- sandbox.yaml
+- sandboxexec_pipeline.yaml
+- sandboxexec_python.yaml
+patches:
+- target:
+    kind: Sandbox
+  patch: |
+    - op: remove
+      path: /spec/resources
+    - op: replace
+      path: /spec/workingDir
+      value: /home/daytona/work
+    - op: replace
+      path: /spec/files/0/path
+      value: /home/daytona/work/orders.csv
+END
+}
+
+# sandbox_processes prints the PIDs of the processes of this demo's sandboxes.
 sandbox_processes() {
 	local file words
 	for file in /proc/[0-9]*/cmdline; do
 		{ mapfile -d '' -t words <"$file"; } 2>/dev/null || continue
 		case " ${words[*]} " in
-		*" --root=$dir/local"* | *" --root $dir/local"*) echo "$(basename "$(dirname "$file")")" ;;
+		*" --root=$dir/local"* | *" --root $dir/local"* | " sandbox-machine-"*" $dir/$backend/"*)
+			echo "$(basename "$(dirname "$file")")"
+			;;
 		esac
 	done
+}
+
+# sandboxes_left prints what the provider has.
+sandboxes_left() {
+	local at=$dir/$backend
+	[[ $backend != local ]] || at+=/sandboxes
+	find "$at" -mindepth 1 -maxdepth 1 2>/dev/null || true
 }
 
 # nothing_left: nothing of ours is on the API server, no sandbox is at the provider, and no process of one is left.
@@ -134,7 +210,7 @@ nothing_left() {
 	left=$("$kubectl" get sandbox-operator --all-namespaces --output name 2>&1 | grep -v '^No resources found' || true)
 	[[ -z $left ]] || fail "objects are left: $left"
 	echo "objects of the operator:       none"
-	left=$(find "$dir/local/sandboxes" -mindepth 1 -maxdepth 1 2>/dev/null || true)
+	left=$(sandboxes_left)
 	[[ -z $left ]] || fail "sandboxes are left at the provider: $left"
 	echo "sandboxes at the provider:     none"
 	left=$(sandbox_processes)
@@ -142,12 +218,12 @@ nothing_left() {
 	echo "processes of sandboxes:        none"
 }
 
-samples=config/samples
-
 begin "Start a control plane and the manager"
 check_machine
 start_control_plane
+start_provider
 start_manager
+prepare_samples
 took
 
 begin "Apply the samples: a provider, a Sandbox with a data file, a shell pipeline, Python code"
@@ -155,7 +231,7 @@ show "$kubectl" apply -k "$samples"
 took
 
 begin "Wait for the results"
-show "$kubectl" wait --for=condition=Ready clustersandboxprovider/local sandboxes.sandboxes.run/demo --timeout=60s ||
+show "$kubectl" wait --for=condition=Ready clustersandboxprovider/"$backend" sandboxes.sandboxes.run/demo --timeout=60s ||
 	fail "$("$kubectl" get csbxp,sbx -o jsonpath='{range .items[*]}{.kind} {.metadata.name}: {.status.conditions[?(@.type=="Ready")].message}{"\n"}{end}')"
 show "$kubectl" wait --for=condition=Finished sandboxexec/pipeline sandboxexec/python --timeout=60s ||
 	fail "$("$kubectl" get sbxe -o jsonpath='{range .items[*]}{.kind} {.metadata.name}: {.status.conditions[?(@.type=="Ready")].message}{"\n"}{end}')"

@@ -36,6 +36,9 @@ type Registration struct {
 	CreateEndsWithCaller bool
 	// LeastLifetime and MostLifetime bound CreateRequest.Lifetime and SetLifetime, with CapabilityLifetime; 0 = no bound.
 	LeastLifetime, MostLifetime time.Duration
+	// PausedRemotesStay says that a paused remote has no end at the provider, and can be given none: nobody renews its lease, and
+	// only who destroys it ends it.
+	PausedRemotesStay bool
 	// HasEndpoint says that New takes Config.Endpoint and CABundle. A provider that sets them is refused otherwise.
 	HasEndpoint bool
 	// HasSandboxParameters says that Create takes CreateRequest.Parameters, and decodes them strictly. A Sandbox that has some is

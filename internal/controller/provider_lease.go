@@ -84,7 +84,7 @@ func (p *providerPass) dueLeases() []dueLease {
 	for i := range p.snapshot.Remotes {
 		remote := &p.snapshot.Remotes[i]
 		s, ok := owners[remote.ID]
-		if !ok || remote.State == backends.StateStopped {
+		if !ok || remote.State == backends.StateStopped || hasNoEnd(p.door, *remote) {
 			continue
 		}
 		if lifetime, ok := renewal(p.door, remote.ExpiresAt, s, p.clock.Now()); ok {
@@ -93,6 +93,11 @@ func (p *providerPass) dueLeases() []dueLease {
 	}
 	slices.SortFunc(due, func(a, b dueLease) int { return a.end.Compare(b.end) })
 	return due
+}
+
+// hasNoEnd says that the remote, as it is, has no end that could be moved.
+func hasNoEnd(door *provider.Door, remote backends.Remote) bool {
+	return remote.State == backends.StatePaused && door.Registration().PausedRemotesStay
 }
 
 // renewal says which lifetime, from now on, a remote shall be given that ends at a time (zero = never); false = none, it is

@@ -52,7 +52,7 @@ func (p *sandboxPass) conformLifetime(ctx context.Context, door *provider.Door, 
 	s := inventoried(p.sandbox)
 	s.ExpiresAt = p.expiresAt()
 	lifetime, due := renewal(door, remote.ExpiresAt, s, p.clock.Now())
-	if !due {
+	if !due || hasNoEnd(door, remote) {
 		return nil
 	}
 	return door.SetLifetime(ctx, remote.ID, lifetime)

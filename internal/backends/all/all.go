@@ -6,12 +6,16 @@ package all
 
 import (
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
+	"github.com/sandbox-operator/sandbox-operator/internal/backends/daytona"
+	"github.com/sandbox-operator/sandbox-operator/internal/backends/e2b"
 	"github.com/sandbox-operator/sandbox-operator/internal/backends/local"
 )
 
 // Registry returns a registry of all backends, one line each.
 func Registry() *backends.Registry {
 	return backends.NewRegistry(
+		daytona.Registration(),
+		e2b.Registration(),
 		local.Registration(),
 	)
 }

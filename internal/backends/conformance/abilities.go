@@ -127,7 +127,7 @@ func lifetimeEnds(t *T) {
 		t.wantEnd(remote, remote.CreatedAt.Add(request.Lifetime))
 	}
 	if request.Lifetime <= longWait {
-		t.pass(time.Until(created.CreatedAt.Add(request.Lifetime / 2)))
+		t.pass(created.CreatedAt.Add(request.Lifetime / 2).Sub(t.now()))
 		t.get(created.ID) // it exists
 	}
 	t.untilOver(created.ID, request.Lifetime)
@@ -145,8 +145,20 @@ func (t *T) untilOver(id string, lifetime time.Duration) {
 	t.untilGone(id)
 }
 
+// now is the provider's time.
+func (t *T) now() time.Time {
+	if t.Clock != nil {
+		return t.Clock.Now()
+	}
+	return time.Now()
+}
+
 // pass lets time pass that the provider's clock counts.
 func (t *T) pass(d time.Duration) {
+	if t.Clock != nil {
+		t.Clock.Advance(max(d, 0))
+		return
+	}
 	select {
 	case <-t.ctx.Done():
 		t.Fatalf("waiting for %s: %v", d, t.ctx.Err())
@@ -163,7 +175,7 @@ func lifetimeIsMoved(t *T) {
 		if err := setter.SetLifetime(t.ctx, id, lifetime); err != nil {
 			t.Fatalf("setting a lifetime of %s: %v", lifetime, err)
 		}
-		t.wantEnd(t.get(id), time.Now().Add(lifetime))
+		t.wantEnd(t.get(id), t.now().Add(lifetime))
 	}
 	long := 10 * request.Lifetime
 	if most := t.Registration.MostLifetime; most > 0 {
@@ -179,7 +191,7 @@ func lifetimeIsMoved(t *T) {
 		t.Fatalf("lifting the lifetime: %v", err)
 	}
 	if end, most := t.get(id).ExpiresAt, t.Registration.MostLifetime; most > 0 {
-		t.wantEnd(backends.Remote{ExpiresAt: end}, time.Now().Add(most))
+		t.wantEnd(backends.Remote{ExpiresAt: end}, t.now().Add(most))
 	} else if !end.IsZero() {
 		t.Errorf("after its lifetime was lifted the remote still ends at %s", end)
 	}
@@ -277,7 +289,21 @@ func pausedRemotesEnd(t *T) {
 	request.Lifetime = t.lifetime()
 	id = t.create(request).ID
 	t.pause(id)
+	if t.Registration.PausedRemotesStay {
+		t.staysPaused(id, request.Lifetime)
+		return
+	}
 	t.untilOver(id, request.Lifetime)
+}
+
+// staysPaused complains of a paused remote that ends, or says that it will, where the registration says that none does.
+func (t *T) staysPaused(id string, lifetime time.Duration) {
+	t.pass(lifetime)
+	if remote := t.get(id); remote.State != backends.StatePaused || !remote.ExpiresAt.IsZero() {
+		t.Errorf("the registration says that paused remotes stay; this one is %s, and ends at %s", remote.State, remote.ExpiresAt)
+	}
+	err := need[backends.LifetimeSetter](t, backends.CapabilityLifetime).SetLifetime(t.ctx, id, lifetime)
+	t.wantCode("SetLifetime of a paused remote that has no end", err, backends.NotRunning)
 }
 
 func labelsAreReplaced(t *T) {
@@ -366,16 +392,34 @@ func endpointsReach(t *T) {
 	for _, protocol := range []backends.Protocol{backends.ProtocolHTTP, backends.ProtocolTCP} {
 		request.Ports = append(request.Ports, backends.Port{Number: endpointPort, Protocol: protocol})
 	}
-	id := t.create(request).ID
+	id := t.createReachable(&request).ID
 	const answer = "HTTP/1.0 200 OK\r\nContent-Length: 4\r\n\r\npong"
 	server := backends.Command{Argv: t.Server(endpointPort, answer)}
 	server.Argv = append([]string{"sh", "-c", `"$@" >/dev/null 2>&1 &`, "sh"}, server.Argv...)
 	t.mustRun(id, server)
 	web := t.endpoint(id, request.Ports[0])
 	t.eventually("a web server in the remote is not reached at "+web.URL, func() bool { return t.fetch(web) == "pong" })
+	if len(request.Ports) == 1 {
+		return
+	}
 	if plain := t.endpoint(id, request.Ports[1]); plain.URL != "" {
 		t.eventually("a server in the remote is not reached at "+plain.URL, func() bool { return t.converse(plain) == answer })
 	}
+}
+
+// createReachable makes a remote with these ports, or with the first alone where the provider does not have the others' protocols:
+// it says so before anything is made.
+func (t *T) createReachable(request *backends.CreateRequest) backends.Remote {
+	created, err := t.Backend.Create(t.ctx, *request)
+	if !errors.Is(err, backends.Unsupported) {
+		if err != nil {
+			t.Fatalf("creating a remote with ports: %v", err)
+		}
+		t.Cleanup(func() { t.destroy(created.ID) })
+		return t.untilRunning(created)
+	}
+	request.Ports = request.Ports[:1]
+	return t.create(*request)
 }
 
 // fetch returns what a web server says, or the error.

@@ -48,8 +48,18 @@ type Subject struct {
 	MakeError func(code backends.Code, remote string) (undo func(), possible bool)
 	// Patience is how long the provider may take for a change to show, such as from accepted to running; 0 = 30 s.
 	Patience time.Duration
+	// Clock is the provider's, where tests can turn it forward instead of waiting; nil = the time itself.
+	Clock Clock
 	// Overhead is how much later than it should a single call may end, on a busy machine; 0 = 10 s.
 	Overhead time.Duration
+}
+
+// Clock is one that tests can turn.
+type Clock interface {
+	// Now is the time that it shows.
+	Now() time.Time
+	// Advance turns it forward.
+	Advance(by time.Duration)
 }
 
 // Check is one behaviour.

@@ -30,7 +30,7 @@ func createsAndDestroys(t *T) {
 		request := t.request()
 		request.Source = source
 		created := t.create(request)
-		if age := time.Since(created.CreatedAt).Abs(); age > 5*time.Minute {
+		if age := t.now().Sub(created.CreatedAt).Abs(); age > 5*time.Minute {
 			t.Errorf("a remote that was just created says that it was created at %s", created.CreatedAt)
 		}
 		if source.Image != "" && !strings.Contains(created.Image, "sha256:") {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -43,7 +44,7 @@ func (b *Bed) StartAnother(arguments ...string) (*Manager, error) {
 		return nil, err
 	}
 	defer func() { _ = log.Close() }()
-	command := exec.Command(b.program, append(b.arguments(), arguments...)...) //nolint:noctx // it is ended by the process ID
+	command := exec.Command(b.program, slices.Concat(b.arguments(), b.more, arguments)...) //nolint:noctx // it is ended by the process ID
 	command.Dir = b.dir
 	command.Env = append(os.Environ(), "KUBECONFIG="+b.kubeconfig())
 	command.Stdout, command.Stderr = log, log

@@ -52,6 +52,7 @@ type Bed struct {
 	program    string
 	runsc      string
 	registries []string
+	more       []string
 
 	mutex   sync.Mutex
 	running *Manager
@@ -61,6 +62,8 @@ type Bed struct {
 type Options struct {
 	// Registries on this machine, as host:port, from which images may be pulled.
 	Registries []string
+	// Arguments of every manager, after the bed's own.
+	Arguments []string
 }
 
 // unfit says, in a line, why sandboxes can't run here; empty where they can.
@@ -73,7 +76,7 @@ func unfit() string {
 
 // Start builds and starts all but the manager: call StartManager.
 func Start(ctx context.Context, options Options) (*Bed, error) {
-	b := &Bed{registries: options.Registries}
+	b := &Bed{registries: options.Registries, more: options.Arguments}
 	if err := b.start(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting a test bed: %w", err), b.Stop(ctx))
 	}

@@ -1,0 +1,366 @@
+// Copyright The sandbox-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package e2b
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	_ "embed" // the script
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/sandbox-operator/sandbox-operator/internal/backends"
+	"github.com/sandbox-operator/sandbox-operator/internal/backends/e2b/envd"
+)
+
+const (
+	operationRun = "run command"
+
+	procedureStart  = "/process.Process/Start"
+	procedureInput  = "/process.Process/StreamInput"
+	procedureSignal = "/process.Process/SendSignal"
+
+	// superuser is in every template.
+	superuser = "root"
+
+	// inputChunk is the most of the input that one message has, in bytes.
+	inputChunk = 256 << 10
+	// drainTime is how long the end of the call is awaited after the end of the command, so that its connection can be used
+	// again. What the command left running may hold it open for ever.
+	drainTime = 100 * time.Millisecond
+	// inputGrace is how long a command may take to end after it stopped to take input.
+	inputGrace = 5 * time.Second
+	// killTime bounds the killing of a command.
+	killTime = 10 * time.Second
+	// spare is how much longer than its command envd lets the script live that watches it.
+	spare = time.Minute
+	// keepalive is how often envd says on a silent stream that it lives, in seconds.
+	keepalive = "30"
+)
+
+//go:embed command.sh
+var commandScript string
+
+// RunCommand implements backends.Backend.
+//
+// envd itself kills the first process alone when time is over, ends the streams only when all that the command left running has
+// let go of them, and sends the arguments, environment and input that it is given to E2B's logs (the input of StreamInput excepted).
+// So a script runs the command, to which environment and input come by StreamInput; see command.sh.
+func (b *backend) RunCommand(ctx context.Context, id string, command backends.Command) (backends.Result, error) {
+	if err := checkCommand(command); err != nil {
+		return backends.Result{}, invalid(operationRun, "%w", err)
+	}
+	return enter(ctx, b, operationRun, id, func(p place) (backends.Result, error) {
+		user := command.User
+		if user == "" {
+			user = p.user
+		}
+		return b.runAs(ctx, p, operationRun, user, command)
+	})
+}
+
+var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+func checkCommand(command backends.Command) error {
+	if len(command.Argv) == 0 || command.Argv[0] == "" {
+		return errors.New("there is no command")
+	}
+	if command.WorkingDir != "" && !path.IsAbs(command.WorkingDir) {
+		return errors.New("the working directory must be an absolute path")
+	}
+	if strings.Contains(strings.Join(command.Argv, "")+command.WorkingDir, "\x00") {
+		return errors.New("a command can't contain a zero byte")
+	}
+	for key, value := range command.Env {
+		if !variable.MatchString(key) || strings.Contains(value, "\x00") {
+			return fmt.Errorf("%q is no name and value that a shell can export", backends.Bounded(key, 64))
+		}
+	}
+	return nil
+}
+
+// runAs runs a command as a user; empty = the template's own.
+func (b *backend) runAs(
+	ctx context.Context, p place, operation, user string, command backends.Command,
+) (backends.Result, error) {
+	r := newRun(b, p, operation, user, command)
+	result, err := r.run(ctx)
+	if err == nil && result.TimedOut && user != superuser {
+		// The script kills what its own user may. What became another's, as by sudo, is left to root.
+		_ = r.killTree(ctx)
+	}
+	return result, err
+}
+
+// run is one command in one sandbox.
+type run struct {
+	backend         *backend
+	place           place
+	operation, user string
+	command         backends.Command
+	// The halves of the word that ends the streams; the first marks the command's processes as well.
+	first, second  string
+	stdout, stderr *capture
+	// started is set when envd said that the script runs.
+	started bool
+	// inputErr is why the input did not arrive.
+	inputErr atomic.Pointer[error]
+}
+
+func newRun(b *backend, p place, operation, user string, command backends.Command) *run {
+	first, second := rand.Text(), rand.Text()
+	return &run{
+		backend: b, place: p, operation: operation, user: user, command: command, first: first, second: second,
+		stdout: newCapture(first+second, command.OutputLimit), stderr: newCapture(first+second, command.OutputLimit),
+	}
+}
+
+func (r *run) marker() string { return "SANDBOXES_RUN_CALL=" + r.first }
+
+// settings are the lines that set the environment.
+func (r *run) settings() []byte {
+	var lines bytes.Buffer
+	for _, key := range slices.Sorted(maps.Keys(r.command.Env)) {
+		fmt.Fprintf(&lines, "command export %s=%s || { echo \"sandbox: the shell lets nobody set %s\" >&2; exit 125; }\n",
+			key, backends.Quote(r.command.Env[key]), key)
+	}
+	return lines.Bytes()
+}
+
+// input is all that goes to the script's standard input.
+func (r *run) input() []byte {
+	settings := r.settings()
+	if len(settings)+len(r.command.Stdin) == 0 {
+		return nil
+	}
+	return slices.Concat(settings, []byte(r.first+r.second+"\n"), r.command.Stdin)
+}
+
+func (r *run) request(hasInput bool) *connect.Request[envd.StartRequest] {
+	script, timeout, settings := commandScript, "", "0"
+	if r.command.Timeout > 0 {
+		script = backends.KillTreeFunction + commandScript
+		timeout = strconv.FormatFloat(r.command.Timeout.Seconds(), 'f', 3, 64)
+	}
+	if hasInput {
+		settings = "1"
+	}
+	config := &envd.ProcessConfig{Cmd: "/bin/sh", Args: slices.Concat(
+		[]string{"-c", script, "sh", r.first, r.second, timeout, settings, strconv.Itoa(len(r.command.Stdin))},
+		[]string{r.directory()}, r.command.Argv,
+	)}
+	switch {
+	case r.command.WorkingDir != "":
+		config.Cwd = &r.command.WorkingDir
+	case r.place.workingDir != "":
+		// A home that is missing is no matter then.
+		config.Cwd = new("/")
+	}
+	request := connect.NewRequest(&envd.StartRequest{Process: config, Stdin: new(hasInput)})
+	r.setHeader(request.Header())
+	if r.command.Timeout > 0 {
+		request.Header().Set("Connect-Timeout-Ms", strconv.FormatInt((r.command.Timeout+spare).Milliseconds(), 10))
+	}
+	request.Header().Set("Keepalive-Ping-Interval", keepalive)
+	return request
+}
+
+// directory is the one that is made where it is missing: the sandbox's own, not one that the command names.
+func (r *run) directory() string {
+	if r.command.WorkingDir != "" {
+		return ""
+	}
+	return r.place.workingDir
+}
+
+func (r *run) setHeader(header http.Header) {
+	for name, values := range r.place.header(daemonPort, r.user) {
+		header[name] = values
+	}
+}
+
+func (r *run) url(procedure string) string {
+	return r.backend.options.daemon(r.place.id, r.place.domain) + procedure
+}
+
+// run starts the script, and listens until it has said how the command ended.
+func (r *run) run(ctx context.Context) (backends.Result, error) {
+	free, cancel := withoutDeadline(ctx)
+	defer cancel()
+	input := r.input()
+	client := connect.NewClient[envd.StartRequest, envd.StartResponse](
+		gate{r.backend.client, r.operation, true}, r.url(procedureStart), connect.WithProtoJSON())
+	stream, err := client.CallServerStream(free, r.request(input != nil))
+	if err != nil {
+		return backends.Result{}, r.failed(ctx, err)
+	}
+	defer func() { _ = stream.Close() }()
+	inputDone := r.listen(free, stream, input, cancel)
+	result, ok := r.result()
+	if !ok {
+		err := r.failed(ctx, stream.Err())
+		cancel()
+		<-inputDone
+		return backends.Result{}, err
+	}
+	// The rest of the stream is read, so that the connection can be used again; but not for long.
+	drained := time.AfterFunc(drainTime, cancel)
+	for stream.Receive() { //nolint:revive // only its end matters
+	}
+	drained.Stop()
+	cancel()
+	<-inputDone
+	return result, nil
+}
+
+// listen reads the stream until both of the command's have ended, or it ends itself. The input is sent meanwhile; the channel that
+// it returns is closed when nobody sends it any more.
+func (r *run) listen(
+	ctx context.Context, stream *connect.ServerStreamForClient[envd.StartResponse], input []byte, give context.CancelFunc,
+) <-chan struct{} {
+	done := make(chan struct{})
+	sending := false
+	for !(r.stdout.whole && r.stderr.whole) && stream.Receive() {
+		event := stream.Msg().GetEvent()
+		r.stdout.write(event.GetData().GetStdout())
+		r.stderr.write(event.GetData().GetStderr())
+		if start := event.GetStart(); start != nil && !r.started {
+			r.started = true
+			if input != nil {
+				sending = true
+				go func() {
+					defer close(done)
+					r.feed(ctx, start.GetPid(), input, give)
+				}()
+			}
+		}
+	}
+	if !sending {
+		close(done)
+	}
+	return done
+}
+
+// feed sends the input. Where it can't be sent whole and the command does not end all the same, the call is given up: nobody must
+// take a part for the whole.
+func (r *run) feed(ctx context.Context, pid uint32, input []byte, giveUp context.CancelFunc) {
+	client := connect.NewClient[envd.StreamInputRequest, envd.StreamInputResponse](
+		gate{r.backend.client, r.operation, true}, r.url(procedureInput), connect.WithProtoJSON())
+	err := sendInput(ctx, client, r, pid, input)
+	if err == nil || ctx.Err() != nil {
+		return
+	}
+	// Most often the command has ended, and only its last words are still on their way.
+	select {
+	case <-ctx.Done():
+		return
+	case <-time.After(inputGrace):
+	}
+	r.inputErr.Store(&err)
+	_ = r.killTree(ctx)
+	_, _ = invoke[envd.SendSignalRequest, envd.SendSignalResponse](ctx, r.backend, r.place,
+		invocation{operation: r.operation, procedure: procedureSignal, user: r.user},
+		&envd.SendSignalRequest{Process: byPID(pid), Signal: envd.Signal_SIGNAL_SIGKILL})
+	giveUp()
+}
+
+func byPID(pid uint32) *envd.ProcessSelector {
+	return &envd.ProcessSelector{Selector: &envd.ProcessSelector_Pid{Pid: pid}}
+}
+
+func sendInput(
+	ctx context.Context, client *connect.Client[envd.StreamInputRequest, envd.StreamInputResponse], r *run, pid uint32, input []byte,
+) error {
+	stream := client.CallClientStream(ctx)
+	r.setHeader(stream.RequestHeader())
+	start := &envd.StreamInputRequest_StartEvent{Process: byPID(pid)}
+	err := stream.Send(&envd.StreamInputRequest{Event: &envd.StreamInputRequest_Start{Start: start}})
+	for chunk := range slices.Chunk(input, inputChunk) {
+		if err != nil {
+			break
+		}
+		data := &envd.StreamInputRequest_DataEvent{Input: &envd.ProcessInput{Input: &envd.ProcessInput_Stdin{Stdin: chunk}}}
+		err = stream.Send(&envd.StreamInputRequest{Event: &envd.StreamInputRequest_Data{Data: data}})
+	}
+	// What was refused is said by the answer, not by Send.
+	_, closeErr := stream.CloseAndReceive()
+	return errors.Join(closeErr, err)
+}
+
+// result is what the script reported; false = it did not.
+func (r *run) result() (backends.Result, bool) {
+	if !r.stdout.whole || !r.stderr.whole {
+		return backends.Result{}, false
+	}
+	number, late, _ := strings.Cut(r.stdout.report, " ")
+	code, err := strconv.Atoi(number)
+	return backends.Result{
+		ExitCode: code, TimedOut: late != "",
+		Stdout: r.stdout.kept, StdoutTruncated: r.stdout.truncated,
+		Stderr: r.stderr.kept, StderrTruncated: r.stderr.truncated,
+	}, err == nil
+}
+
+// failed says what it means that the script did not report.
+func (r *run) failed(ctx context.Context, err error) error {
+	ambiguous := func(format string, args ...any) error {
+		e := backends.Errorf(backends.Ambiguous, Name, r.operation, format, args...)
+		e.OfRequest = true
+		return e
+	}
+	switch {
+	case ctx.Err() != nil:
+		return ambiguous("the call ended before the command: %w", ctx.Err())
+	case r.inputErr.Load() != nil:
+		return ambiguous("the command's input could not be sent whole, so it was killed: %s", wordsOf(*r.inputErr.Load()))
+	case r.started && err == nil:
+		return ambiguous("the shell that watches the command was killed in the sandbox")
+	case r.started:
+		return ambiguous("%s", r.whyCut(ctx))
+	case err == nil:
+		return ambiguous("the sandbox did not say that the command started")
+	}
+	if _, typed := errors.AsType[*backends.Error](err); typed {
+		return daemonError(r.operation, err, true)
+	}
+	if connect.CodeOf(err) == connect.CodeInvalidArgument {
+		return invalid(r.operation, "the command can't be started: %s", wordsOf(err))
+	}
+	return daemonError(r.operation, err, true)
+}
+
+// whyCut asks what became of a sandbox whose stream was cut.
+func (r *run) whyCut(ctx context.Context) string {
+	now, err := r.backend.look(ctx, r.operation, r.place.id)
+	switch {
+	case errors.Is(err, backends.NotFound):
+		return "the sandbox ended while the command ran"
+	case err == nil && now.State != "running":
+		return "the sandbox was paused while the command ran"
+	}
+	return "the connection to the sandbox was lost while the command ran"
+}
+
+// killTree kills all that carries the command's marker, as root.
+func (r *run) killTree(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, killTime)
+	defer cancel()
+	script := backends.KillTreeFunction + `tries=0
+while kill_tree KILL "$1" "" && [ "$tries" -lt 200 ]; do tries=$((tries + 1)); done`
+	_, err := newRun(r.backend, r.place, r.operation, superuser,
+		backends.Command{Argv: []string{"/bin/sh", "-c", script, "sh", r.marker()}}).run(ctx)
+	return err
+}
