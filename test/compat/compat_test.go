@@ -50,7 +50,8 @@ func (s scripts) run(t *testing.T) {
 	if err != nil || len(tests) == 0 {
 		t.Fatalf("no scripts in %s (%v)", s.dir, err)
 	}
-	arguments := []string{"--test", "--test-reporter=tap"}
+	// A script that hangs shall say which test it is in.
+	arguments := []string{"--test", "--test-reporter=tap", "--test-timeout=60000"}
 	for _, test := range tests {
 		arguments = append(arguments, filepath.Base(test))
 	}

@@ -68,6 +68,9 @@ func (b *backend) List(ctx context.Context, filter backends.Filter) ([]backends.
 			return remotes, nil
 		}
 		query.Set("cursor", *page.NextCursor)
+		if err := backends.NextPage(ctx); err != nil {
+			return nil, backends.Errorf(backends.Unavailable, Name, operationList, "the list was given up before its last page: %w", err)
+		}
 	}
 }
 
