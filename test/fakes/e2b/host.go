@@ -27,7 +27,7 @@ type target struct {
 	port    int
 }
 
-var hostForm = regexp.MustCompile(`^([0-9]+)-([a-z0-9]+)(-[a-z0-9]+)?\.`)
+var hostForm = regexp.MustCompile(`^(\d+)-([a-z0-9]+)(-[a-z0-9]+)?\.`)
 
 // targetOf reads the target from the headers, which count for the shared host, localhost and addresses only, or else from the
 // name of the host. A request without either is for the control plane.
@@ -75,7 +75,7 @@ func (c *Cloud) host() http.Handler {
 			http.Error(w, "missing header", http.StatusBadRequest)
 			return
 		}
-		s, life, private := c.entry(t.sandbox)
+		s, life, private := c.entry(t.sandbox) //nolint:contextcheck // a sandbox lives longer than a request
 		if s == nil {
 			writeJSON(w, http.StatusBadGateway,
 				proxyError{SandboxID: t.sandbox, Message: "The sandbox was not found", Code: http.StatusBadGateway})
@@ -90,8 +90,8 @@ func (c *Cloud) host() http.Handler {
 			envd.ServeHTTP(w, r)
 		case private && r.Header.Get("e2b-traffic-access-token") != s.traffic:
 			writeJSON(w, http.StatusForbidden, proxyError{
-				SandboxID: t.sandbox, Message: "Sandbox is secured with traffic access token. Token header 'e2b-traffic-access-token' is missing",
-				Code: http.StatusForbidden,
+				SandboxID: t.sandbox, Code: http.StatusForbidden,
+				Message: "Sandbox is secured with traffic access token. Token header 'e2b-traffic-access-token' is missing",
 			})
 		case t.port == portInterpreter && s.template.hasInterpreter:
 			interpreter.ServeHTTP(w, r)
