@@ -47,7 +47,10 @@ func (b *backend) RunCode(ctx context.Context, id string, source backends.Source
 		if err := checkCode(p, source); err != nil {
 			return backends.CodeResult{}, err
 		}
-		if source.WorkingDir == "" {
+		if source.WorkingDir == "" && p.workingDir != "" {
+			if err := b.makeWorkingDir(ctx, p, operationCode); err != nil {
+				return backends.CodeResult{}, err
+			}
 			source.WorkingDir = p.workingDir
 		}
 		return b.runCode(ctx, p, source)

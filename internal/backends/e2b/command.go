@@ -99,10 +99,8 @@ func (b *backend) runAs(
 	r := newRun(b, p, operation, user, command)
 	result, err := r.run(ctx)
 	if errors.Is(err, errNoDirectory) {
-		// Envd makes it as root, and gives it to the user.
-		if _, err := fileCall[envd.MakeDirRequest, envd.MakeDirResponse](
-			ctx, b, p, operation, "MakeDir", false, &envd.MakeDirRequest{Path: p.workingDir}); err != nil {
-			return backends.Result{}, invalid(operation, "the sandbox's working directory can't be made: %s", wordsOf(err))
+		if err := b.makeWorkingDir(ctx, p, operation); err != nil {
+			return backends.Result{}, err
 		}
 		r = newRun(b, p, operation, user, command)
 		result, err = r.run(ctx)
@@ -112,6 +110,20 @@ func (b *backend) runAs(
 		_ = r.killTree(ctx)
 	}
 	return result, err
+}
+
+// makeWorkingDir makes the sandbox's own. Envd does so as root, and gives it to the user.
+func (b *backend) makeWorkingDir(ctx context.Context, p place, operation string) error {
+	_, err := fileCall[envd.MakeDirRequest, envd.MakeDirResponse](
+		ctx, b, p, operation, "MakeDir", false, &envd.MakeDirRequest{Path: p.workingDir})
+	e, ok := errors.AsType[*connect.Error](err)
+	switch {
+	case !ok:
+		return err
+	case e.Code() == connect.CodeAlreadyExists:
+		return nil
+	}
+	return invalid(operation, "the sandbox's working directory %q can't be made: %s", backends.Bounded(p.workingDir, 256), e.Message())
 }
 
 // errNoDirectory: the sandbox's own working directory is missing, and the command's user may not make it. Nothing has run.

@@ -456,8 +456,12 @@ func TestAWorkingDirectoryThatOnlyRootCanMakeIsMade(t *testing.T) {
 	cloud := newCloud(t, fake.Options{})
 	b := connectTo(t, cloud)
 	asked := wanted
-	asked.WorkingDir = "/workspace/deep"
+	asked.WorkingDir, asked.Source.Template = "/workspace/deep", fake.TemplateCode
 	id := mustCreate(t, b, asked).ID
+	code, err := b.RunCode(t.Context(), id, backends.SourceCode{Language: "python", Source: "import os; print(os.getcwd())"})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(string(code.Stdout)).To(Equal("/workspace/deep\n"))
+	id = mustCreate(t, b, asked).ID
 	for range 2 {
 		result, err := b.RunCommand(t.Context(), id, backends.Command{Argv: []string{"sh", "-c", "pwd; id -un; : > mine"}})
 		g.Expect(err).NotTo(HaveOccurred())
@@ -465,6 +469,6 @@ func TestAWorkingDirectoryThatOnlyRootCanMakeIsMade(t *testing.T) {
 	}
 	asked.WorkingDir = "/etc/passwd/below"
 	id = mustCreate(t, b, asked).ID
-	_, err := b.RunCommand(t.Context(), id, backends.Command{Argv: []string{"true"}})
+	_, err = b.RunCommand(t.Context(), id, backends.Command{Argv: []string{"true"}})
 	g.Expect(err).To(MatchError(backends.Invalid))
 }
