@@ -437,9 +437,14 @@ type SandboxEndpoint struct {
 	URL string `json:"url,omitempty"`
 
 	// secretRef names a Secret of the same namespace with the headers that each request must have: the keys are the name of the
-	// port, a dot and the name of the header.
+	// port, a dot and the name of the header. Where the provider signed a URL, which needs no header, its key is the name of the port
+	// and .url.
 	// +optional
 	SecretRef *LocalReference `json:"secretRef,omitempty"`
+
+	// expiresAt is when the signed URL in the Secret ends; another is put into its place half an hour before.
+	// +optional
+	ExpiresAt *metav1.Time `json:"expiresAt,omitempty"`
 }
 
 // SandboxStatus is what was observed of a Sandbox.

@@ -68,7 +68,14 @@ type Endpoint struct {
 	URL string
 	// Headers must go with each request, such as an access token. They are secret.
 	Headers map[string]string
+	// SignedURL, where the remote asked for one, lets in whoever has it, without headers, until Expires. It is secret. The operator
+	// asks for another in the last SignedURLRenewal of its time, so it must live longer than that.
+	SignedURL string
+	Expires   time.Time
 }
+
+// SignedURLRenewal is how long before its end a signed URL is replaced.
+const SignedURLRenewal = 30 * time.Minute
 
 // Network is what a remote may reach.
 type Network struct {

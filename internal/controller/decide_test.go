@@ -39,6 +39,10 @@ func TestDecideSandbox(t *testing.T) {
 		"a suspect is probed":                {running(func(f *sandboxFacts) { f.suspect = true }), sandboxProbe},
 		"one that is being made is probed":   {running(func(f *sandboxFacts) { f.state = v1alpha1.SandboxCreating }), sandboxProbe},
 		"files that are missing are written": {running(func(f *sandboxFacts) { f.equipped = false }), sandboxEquip},
+		"a signed URL is replaced in time":   {running(func(f *sandboxFacts) { f.resignAt = noon }), sandboxEquip},
+		"a signed URL is kept while it holds": {
+			running(func(f *sandboxFacts) { f.resignAt = noon.Add(time.Second) }), sandboxRest,
+		},
 		"a stopped one gets no files": {
 			running(func(f *sandboxFacts) { f.state, f.equipped = v1alpha1.SandboxStopped, false }), sandboxRest,
 		},

@@ -453,6 +453,23 @@ var _ = Describe("The life of a Sandbox", func() {
 			Expect(fmt.Sprint(sandbox)).NotTo(ContainSubstring("hush-hush"))
 		})
 
+		It("whose URL is signed have it in the Secret, and another in time", func(ctx SpecContext) {
+			p := providers["named"]
+			p.Change(func(o *memory.Options) { o.EndpointSigned = backends.SignedURLRenewal + 2*time.Second })
+			defer p.Change(func(o *memory.Options) { o.EndpointSigned = 0 })
+			sandbox := ready(ctx, "named", builders.MakeSandbox(ns, "sbx").Port("web", 8080, ""))
+			Expect(sandbox.Status.Endpoints).To(ConsistOf(HaveField("URL", "http://127.0.0.1:8080")))
+			secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "sbx-endpoints"}}
+			first, end := string(refresh(ctx, secret).Data["web.url"]), sandbox.Status.Endpoints[0].ExpiresAt
+			Expect(first).To(HavePrefix("http://127.0.0.1:8080/?signature="))
+			Expect(end.Time).To(BeTemporally("~", time.Now().Add(backends.SignedURLRenewal), 10*time.Second))
+			p.Change(func(o *memory.Options) { o.EndpointSigned = time.Hour })
+			Eventually(func() string { return string(refresh(ctx, secret).Data["web.url"]) }).ShouldNot(Equal(first))
+			Eventually(func() bool { return end.Before(refresh(ctx, sandbox).Status.Endpoints[0].ExpiresAt) }).Should(BeTrue())
+			Expect(condition(ctx, sandbox, v1alpha1.ConditionReady)).To(HavePrefix("True/Ready"))
+			Expect(fmt.Sprint(sandbox)).NotTo(ContainSubstring("signature="))
+		})
+
 		It("never overwrite a Secret that is somebody else's", func(ctx SpecContext) {
 			p := providers["named"]
 			p.Change(func(o *memory.Options) { o.EndpointToken = "hush-hush" })

@@ -129,14 +129,15 @@ func orphanStatus(remote backends.Remote) v1alpha1.OrphanRemote {
 
 // changedMessage says why the account is not believed to be the same, and what to do in either case.
 func (p *providerPass) changedMessage() string {
-	v, name := p.verdict, p.provider.Object.GetName()
+	name := p.provider.Object.GetName()
 	kind := "csbxp " + name
 	if namespace := p.provider.Object.GetNamespace(); namespace != "" {
 		kind = "sbxp " + name + " -n " + namespace
 	}
-	return fmt.Sprintf("Of %d known sandboxes the account shows %d, and %d that no Sandbox has any more: these may be the credentials "+
-		"or the endpoint of another account. Nothing is declared lost, destroyed or made until that is mended. If the account is the "+
-		"right one: kubectl annotate %s %s=true", v.Expected, v.Visible, len(v.Orphans), kind, v1alpha1.AcceptLossesAnnotation)
+	return fmt.Sprintf("The account does not show the sandboxes that it should, or many that no Sandbox has any more "+
+		"(status.sandboxCount, status.orphanCount): these may be the credentials or the endpoint of another account. Nothing is "+
+		"declared lost, destroyed or made until that is mended. If the account is the right one: kubectl annotate %s %s=true",
+		kind, v1alpha1.AcceptLossesAnnotation)
 }
 
 // recordLeaving says why the deletion waits.

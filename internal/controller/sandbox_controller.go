@@ -129,6 +129,7 @@ func (p *sandboxPass) facts() sandboxFacts {
 		finished:         status.FinishedAt != nil,
 		lost:             isLost(p.sandbox),
 		equipped:         isEquipped(p.sandbox) && isReachable(p.sandbox),
+		resignAt:         resignAt(p.sandbox),
 		suspect:          p.wakes.isSuspect(p.sandbox.UID),
 		current:          status.ObservedGeneration == p.sandbox.Generation && p.expiresAt().Equal(timeOf(status.ExpiresAt)),
 		expiresAt:        p.expiresAt(),

@@ -35,6 +35,8 @@ type sandboxFacts struct {
 	lost bool
 	// equipped says that spec.files are in the remote and its ports are reachable, or that there are none.
 	equipped bool
+	// resignAt is when a signed URL of a port must be replaced; zero = never.
+	resignAt time.Time
 	// suspect says that somebody noticed a change of the remote.
 	suspect bool
 	// current says that the status speaks of this generation, and of the lifetime that holds now.
@@ -180,7 +182,7 @@ func decideLostSandbox(f sandboxFacts) sandboxAction {
 
 func decideRunningSandbox(f sandboxFacts) sandboxAction {
 	switch {
-	case !f.equipped:
+	case !f.equipped, f.passed(f.resignAt):
 		return sandboxEquip
 	case f.wantPaused:
 		return sandboxPause

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -20,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
+	"github.com/sandbox-operator/sandbox-operator/internal/backends"
 	"github.com/sandbox-operator/sandbox-operator/internal/provider"
 )
 
@@ -38,6 +40,18 @@ func isReachable(sandbox *v1alpha1.Sandbox) bool {
 	return true
 }
 
+// resignAt is when another signed URL must take the place of one that ends; zero = never.
+func resignAt(sandbox *v1alpha1.Sandbox) time.Time {
+	var first time.Time
+	for i := range sandbox.Status.Endpoints {
+		end := timeOf(sandbox.Status.Endpoints[i].ExpiresAt)
+		if at := end.Add(-backends.SignedURLRenewal); !end.IsZero() && (first.IsZero() || at.Before(first)) {
+			first = at
+		}
+	}
+	return first
+}
+
 // reach makes the ports reachable, and says in the status how. What a request must bring along goes to a Secret.
 func (p *sandboxPass) reach(ctx context.Context, door *provider.Door) error {
 	var endpoints []v1alpha1.SandboxEndpoint
@@ -54,6 +68,11 @@ func (p *sandboxPass) reach(ctx context.Context, door *provider.Door) error {
 		for header, value := range found.Headers {
 			secrets[port.Name+"."+header] = []byte(value)
 			endpoint.SecretRef = &v1alpha1.LocalReference{Name: endpointSecretName(p.sandbox.Name)}
+		}
+		if found.SignedURL != "" {
+			secrets[port.Name+".url"] = []byte(found.SignedURL)
+			endpoint.SecretRef = &v1alpha1.LocalReference{Name: endpointSecretName(p.sandbox.Name)}
+			endpoint.ExpiresAt = timeOrNil(found.Expires)
 		}
 		endpoints = append(endpoints, endpoint)
 	}

@@ -104,6 +104,9 @@ func (p *sandboxPass) comeBack(result ctrl.Result) ctrl.Result {
 		if p.sandbox.Status.State == v1alpha1.SandboxRunning || p.life.OnIdle != v1alpha1.OnIdlePause {
 			deadlines = append(deadlines, p.idleAt())
 		}
+		if p.sandbox.Status.State == v1alpha1.SandboxRunning {
+			deadlines = append(deadlines, resignAt(p.sandbox))
+		}
 	}
 	for _, deadline := range deadlines {
 		if deadline.IsZero() {

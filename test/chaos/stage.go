@@ -17,7 +17,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 
 	corev1 "k8s.io/api/core/v1"
@@ -72,19 +71,8 @@ func (s *Stage) start(ctx context.Context) error {
 	return s.client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: operatorNamespace}})
 }
 
-// build builds one of the suite's programs as make build builds the manager, so that they share what is cached.
 func (s *Stage) build(ctx context.Context, name string) error {
-	root, err := binaries.Root()
-	if err != nil {
-		return err
-	}
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", s.program(name), "./test/chaos/"+name)
-	build.Dir = root
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if output, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("building the %s: %w\n%s", name, err, output)
-	}
-	return nil
+	return binaries.Build(ctx, s.program(name), "./test/chaos/"+name)
 }
 
 func (s *Stage) program(name string) string { return filepath.Join(s.dir, name) }

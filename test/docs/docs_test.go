@@ -147,14 +147,17 @@ func TestEveryReasonIsExplained(t *testing.T) {
 
 func TestEveryStateOfOutputIsExplained(t *testing.T) {
 	all := pages(t)
-	for prefix, page := range map[string]string{"Retention": "docs/running-commands.md", "Output": "docs/files.md"} {
-		states := constants(t, "sandboxexec_types.go", prefix)
+	for _, of := range []struct{ file, prefix, page string }{
+		{"execstreams_types.go", "Retention", "docs/running-commands.md"},
+		{"execoutputs_types.go", "Output", "docs/files.md"},
+	} {
+		states := constants(t, of.file, of.prefix)
 		if len(states) < 7 {
-			t.Errorf("only %d constants %s are found", len(states), prefix)
+			t.Errorf("only %d constants %s are found", len(states), of.prefix)
 		}
 		for name, value := range states {
-			if !strings.Contains(all[page], "`"+value+"`") {
-				t.Errorf("%s does not explain %s (%s)", page, value, name)
+			if !strings.Contains(all[of.page], "`"+value+"`") {
+				t.Errorf("%s does not explain %s (%s)", of.page, value, name)
 			}
 		}
 	}

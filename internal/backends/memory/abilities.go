@@ -5,6 +5,7 @@ package memory
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"maps"
 	"strings"
@@ -112,6 +113,10 @@ func (a abilities) Endpoint(ctx context.Context, id string, port backends.Port) 
 		found.URL = fmt.Sprintf("%s://127.0.0.1:%d", strings.ToLower(string(port.Protocol)), port.Number)
 		if token := a.c.provider.options.EndpointToken; token != "" {
 			found.Headers = map[string]string{EndpointHeader: token}
+		}
+		if signed := a.c.provider.options.EndpointSigned; signed > 0 {
+			found.SignedURL = found.URL + "/?signature=" + rand.Text()
+			found.Expires = a.c.provider.options.Clock.Now().Add(signed).Truncate(time.Second)
 		}
 		return nil
 	})

@@ -52,6 +52,8 @@ type Options struct {
 	LeastLifetime, MostLifetime time.Duration
 	// EndpointToken is what the header EndpointHeader of each endpoint has; empty = endpoints need no header.
 	EndpointToken string
+	// EndpointSigned is how long the signed URL of each endpoint holds; 0 = they have none.
+	EndpointSigned time.Duration
 	// CreateDelay makes Create return a remote in state Creating, which runs after this time of the clock.
 	CreateDelay time.Duration
 	// HoldCreating keeps new remotes in state Creating until SetState says otherwise.

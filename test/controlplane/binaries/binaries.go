@@ -1,7 +1,7 @@
 // Copyright The sandbox-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package binaries finds the programs that hack/build-binaries builds: those of the control plane and runsc. A test
+// Package binaries finds the programs that hack/build-binaries builds, those of the control plane and runsc, and builds our own. A test
 // thereby runs the same whether make started it, with the paths in the environment, or a plain go test.
 package binaries
 

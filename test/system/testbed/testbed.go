@@ -15,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"time"
@@ -119,20 +118,9 @@ func newScheme() *runtime.Scheme {
 	return scheme
 }
 
-// build builds the manager as make build does, so that they share what is cached.
 func (b *Bed) build(ctx context.Context) error {
-	root, err := binaries.Root()
-	if err != nil {
-		return err
-	}
 	b.program = filepath.Join(b.dir, "manager")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", b.program, "./cmd/manager")
-	build.Dir = root
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if output, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("building the manager: %w\n%s", err, output)
-	}
-	return nil
+	return binaries.Build(ctx, b.program, "./cmd/manager")
 }
 
 func (b *Bed) kubeconfig() string { return filepath.Join(b.dir, "kubeconfig") }
