@@ -308,7 +308,8 @@ func TestASandboxWhoseHostDoesNotAnswerWhileTheAPIDoes(t *testing.T) {
 		},
 		"too many connections": {
 			fake.Fault{
-				Status: http.StatusTooManyRequests, Header: map[string]string{"Retry-After": "3"}, Body: `{"code":429,"message":"too many"}`,
+				Status: http.StatusTooManyRequests, Header: map[string]string{"Retry-After": "3"},
+				Body: `{"code":429,"message":"too many"}`,
 			},
 			backends.RateLimited, "too many connections",
 		},

@@ -75,7 +75,7 @@ func (c *Cloud) host() http.Handler {
 			http.Error(w, "missing header", http.StatusBadRequest)
 			return
 		}
-		s, life, private := c.entry(t.sandbox) //nolint:contextcheck // a sandbox lives longer than a request
+		s, life, private := c.entry(t.sandbox)
 		if s == nil {
 			writeJSON(w, http.StatusBadGateway,
 				proxyError{SandboxID: t.sandbox, Message: "The sandbox was not found", Code: http.StatusBadGateway})
@@ -83,7 +83,7 @@ func (c *Cloud) host() http.Handler {
 		}
 		ctx, cancel := context.WithCancel(context.WithValue(r.Context(), sandboxKey{}, s))
 		defer cancel()
-		defer context.AfterFunc(life, cancel)()
+		defer context.AfterFunc(life, cancel)() //nolint:contextcheck // a sandbox lives longer than a request
 		w, r = &cutWriter{ResponseWriter: w, life: life}, r.WithContext(ctx)
 		switch {
 		case t.port == portEnvd:
