@@ -95,7 +95,7 @@ func (b *backend) refuse(r backends.CreateRequest) error {
 	}
 	switch {
 	case r.Source.Image != "":
-		return unsupported("E2B makes sandboxes from templates: build one from the image (e2b template create), "+
+		return unsupported("E2B makes sandboxes from templates: build one from the image (e2b template create), " +
 			"and name it in source.template")
 	case r.Source.Template != "" && r.Source.Snapshot != "":
 		return invalid(operationCreate, "a source is a template or a snapshot, not both")
