@@ -77,6 +77,8 @@ apiVersion: sandboxes.run/v1alpha1
 kind: Sandbox
 metadata:
   name: demo
+spec:
+  workingDir: /workspace
 ---
 apiVersion: sandboxes.run/v1alpha1
 kind: SandboxExec

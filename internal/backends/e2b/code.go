@@ -47,7 +47,10 @@ func (b *backend) RunCode(ctx context.Context, id string, source backends.Source
 		if err := checkCode(p, source); err != nil {
 			return backends.CodeResult{}, err
 		}
-		if source.WorkingDir == "" {
+		if source.WorkingDir == "" && p.workingDir != "" {
+			if err := b.makeWorkingDir(ctx, p, operationCode); err != nil {
+				return backends.CodeResult{}, err
+			}
 			source.WorkingDir = p.workingDir
 		}
 		return b.runCode(ctx, p, source)
@@ -65,13 +68,14 @@ func checkCode(p place, source backends.SourceCode) error {
 	case len(source.Arguments) > 0:
 		return unsupported("E2B's code interpreter takes no arguments; use engine Interpreter")
 	case p.user != "":
-		return unsupported("E2B's code interpreter runs all code as its own user, and the Sandbox names user %q; use engine Interpreter", p.user)
+		return unsupported("E2B's code interpreter runs all code as its own user, and the Sandbox names user %q; use engine Interpreter",
+			p.user)
 	}
 	for key, value := range source.Env {
 		// It puts values between quotes, into code, as they are.
 		if !variable.MatchString(key) || strings.ContainsAny(value, "'\"\\\n\r$") {
-			return unsupported("E2B's code interpreter can't set %s to a value with quotes, $, backslashes or more lines; use engine Interpreter",
-				backends.Bounded(key, 64))
+			return unsupported("E2B's code interpreter can't set %s to a value with quotes, $, backslashes or more lines; "+
+				"use engine Interpreter", backends.Bounded(key, 64))
 		}
 	}
 	return nil
@@ -130,7 +134,8 @@ func (b *backend) dropContext(ctx context.Context, p place, id string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), killTime)
 	defer cancel()
 	_, _ = b.client.Call(ctx, web.Call{
-		Operation: operationCode, Method: http.MethodDelete, URL: b.interpreterURL(p, "/contexts/"+id), Header: p.header(interpreterPort, ""),
+		Operation: operationCode, Method: http.MethodDelete, URL: b.interpreterURL(p, "/contexts/"+id),
+		Header: p.header(interpreterPort, ""),
 	})
 }
 

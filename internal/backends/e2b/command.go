@@ -98,12 +98,36 @@ func (b *backend) runAs(
 ) (backends.Result, error) {
 	r := newRun(b, p, operation, user, command)
 	result, err := r.run(ctx)
+	if errors.Is(err, errNoDirectory) {
+		if err := b.makeWorkingDir(ctx, p, operation); err != nil {
+			return backends.Result{}, err
+		}
+		r = newRun(b, p, operation, user, command)
+		result, err = r.run(ctx)
+	}
 	if err == nil && result.TimedOut && user != superuser {
 		// The script kills what its own user may. What became another's, as by sudo, is left to root.
 		_ = r.killTree(ctx)
 	}
 	return result, err
 }
+
+// makeWorkingDir makes the sandbox's own. Envd does so as root, and gives it to the user.
+func (b *backend) makeWorkingDir(ctx context.Context, p place, operation string) error {
+	_, err := fileCall[envd.MakeDirRequest, envd.MakeDirResponse](
+		ctx, b, p, operation, "MakeDir", false, &envd.MakeDirRequest{Path: p.workingDir})
+	e, ok := errors.AsType[*connect.Error](err)
+	switch {
+	case !ok:
+		return err
+	case e.Code() == connect.CodeAlreadyExists:
+		return nil
+	}
+	return invalid(operation, "the sandbox's working directory %q can't be made: %s", backends.Bounded(p.workingDir, 256), e.Message())
+}
+
+// errNoDirectory: the sandbox's own working directory is missing, and the command's user may not make it. Nothing has run.
+var errNoDirectory = errors.New("no working directory")
 
 // run is one command in one sandbox.
 type run struct {
@@ -187,9 +211,7 @@ func (r *run) directory() string {
 }
 
 func (r *run) setHeader(header http.Header) {
-	for name, values := range r.place.header(daemonPort, r.user) {
-		header[name] = values
-	}
+	maps.Copy(header, r.place.header(daemonPort, r.user))
 }
 
 func (r *run) url(procedure string) string {
@@ -218,11 +240,17 @@ func (r *run) run(ctx context.Context) (backends.Result, error) {
 	}
 	// The rest of the stream is read, so that the connection can be used again; but not for long.
 	drained := time.AfterFunc(drainTime, cancel)
-	for stream.Receive() { //nolint:revive // only its end matters
+	for stream.Receive() {
 	}
 	drained.Stop()
 	cancel()
 	<-inputDone
+	if r.stdout.report == "nodir" {
+		e := backends.Errorf(backends.Invalid, Name, r.operation, "the sandbox's working directory %q can't be made or entered",
+			backends.Bounded(r.place.workingDir, 256))
+		e.Err = errNoDirectory
+		return backends.Result{}, e
+	}
 	return result, nil
 }
 
@@ -233,7 +261,7 @@ func (r *run) listen(
 ) <-chan struct{} {
 	done := make(chan struct{})
 	sending := false
-	for !(r.stdout.whole && r.stderr.whole) && stream.Receive() {
+	for (!r.stdout.whole || !r.stderr.whole) && stream.Receive() {
 		event := stream.Msg().GetEvent()
 		r.stdout.write(event.GetData().GetStdout())
 		r.stderr.write(event.GetData().GetStderr())
@@ -307,6 +335,9 @@ func (r *run) result() (backends.Result, bool) {
 	}
 	number, late, _ := strings.Cut(r.stdout.report, " ")
 	code, err := strconv.Atoi(number)
+	if number == "nodir" {
+		return backends.Result{}, true
+	}
 	return backends.Result{
 		ExitCode: code, TimedOut: late != "",
 		Stdout: r.stdout.kept, StdoutTruncated: r.stdout.truncated,

@@ -6,7 +6,8 @@
 # The two words together are what ends each stream of the command: the streams themselves end only when all that the command left
 # running lets go of them, and nobody waits for that. Here they are apart, so that a list of processes which the command prints does
 # not end it. TIMEOUT is in seconds, or empty. With SETTINGS 1 lines to be evaluated come first on standard input, ended by a line
-# with both words; then come BYTES bytes for the command. DIRECTORY, where not empty, is made where it is missing.
+# with both words; then come BYTES bytes for the command. DIRECTORY, where not empty, is made where it is missing; where that is not
+# allowed, the report is "nodir", and nothing has run.
 word=$1$2 call=SANDBOXES_RUN_CALL=$1 timeout=$3 settings=$4 bytes=$5 dir=$6
 shift 6
 exec 3>&2 6<&0 </dev/null 2>/dev/null
@@ -16,6 +17,11 @@ finish() {
 	printf '%s %s\n' "$word" "$1" >&3
 	exit 0
 }
+
+if [ -n "$dir" ]; then
+	[ -d "$dir" ] || mkdir -p "$dir"
+	cd -- "$dir" || finish nodir
+fi
 
 lines=
 if [ "$settings" = 1 ]; then
@@ -28,20 +34,9 @@ if [ "$settings" = 1 ]; then
 	[ "$line" = "$word" ] || exit 1
 fi
 
-enter() {
-	[ -n "$dir" ] || return 0
-	[ -d "$dir" ] || mkdir -p "$dir" 2>/dev/null ||
-		sudo -n install -d -o "$(id -u)" -g "$(id -g)" -- "$dir" 2>/dev/null
-	cd -- "$dir" 2>/dev/null || {
-		echo "sandbox: the working directory $dir can't be made or entered" >&2
-		exit 125
-	}
-	unset OLDPWD
-}
-
 # become turns into the command. What the lines set may have any name, so nothing of this script is used after them.
 become() {
-	enter
+	unset OLDPWD
 	if [ -n "$timeout" ] && [ -x /usr/bin/setsid ]; then
 		set -- /usr/bin/setsid "$@"
 	fi

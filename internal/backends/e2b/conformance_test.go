@@ -120,7 +120,8 @@ func makeError(t testingT, cloud *fake.Cloud, code backends.Code, remote string)
 		return func() {}, true
 	case backends.Invalid:
 		return cloud.Fail(fake.Fault{
-			Method: http.MethodPost, Prefix: "/sandboxes", Status: http.StatusNotFound, Body: `{"code":404,"message":"template 'x' not found"}`,
+			Method: http.MethodPost, Prefix: "/sandboxes", Status: http.StatusNotFound,
+			Body: `{"code":404,"message":"template 'x' not found"}`,
 		}), true
 	case backends.Unauthorized:
 		cloud.Revoke(fake.Key)

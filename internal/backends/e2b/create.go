@@ -95,7 +95,8 @@ func (b *backend) refuse(r backends.CreateRequest) error {
 	}
 	switch {
 	case r.Source.Image != "":
-		return unsupported("E2B makes sandboxes from templates: build one from the image (e2b template create), and name it in source.template")
+		return unsupported("E2B makes sandboxes from templates: build one from the image (e2b template create), " +
+			"and name it in source.template")
 	case r.Source.Template != "" && r.Source.Snapshot != "":
 		return invalid(operationCreate, "a source is a template or a snapshot, not both")
 	case r.Resources.GPUs != 0 || r.Resources.GPUModel != "":
@@ -166,9 +167,11 @@ func (b *backend) checkResources(ctx context.Context, r backends.Resources, name
 	if err != nil {
 		return err
 	}
-	const advice = "at E2B, CPU, memory and disk belong to the template: remove spec.resources, or name a template that was built with these"
+	const advice = "at E2B, CPU, memory and disk belong to the template: remove spec.resources, " +
+		"or name a template that was built with these"
 	if has == nil {
-		return invalid(operationCreate, "%s (what template %q has is not known to this team's API key)", advice, backends.Bounded(name, 128))
+		return invalid(operationCreate, "%s (what template %q has is not known to this team's API key)", advice,
+			backends.Bounded(name, 128))
 	}
 	const mebibyte = 1 << 20
 	for _, figure := range []struct{ asked, has int64 }{

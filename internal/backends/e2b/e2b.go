@@ -181,7 +181,7 @@ func (o *options) endpoint(given string) (*url.URL, error) {
 func (o *options) most() time.Duration { return time.Duration(o.MaxLifetimeSeconds) * time.Second }
 
 // host is where a port of a sandbox is. The domain is what E2B answered, or empty for the usual one.
-func (o *options) host(id string, port string, domain string) string {
+func (o *options) host(id, port, domain string) string {
 	if domain == "" {
 		domain = o.Domain
 	}

@@ -50,7 +50,7 @@ func pathError(operation, name string, err error) error {
 
 // fileError tells what is wrong with a file from what is wrong with the call. Envd has a code for some of it, and for the rest the
 // words of the system call.
-func fileError(operation, name string, err error, below error) error {
+func fileError(operation, name string, err, below error) error {
 	e, ok := errors.AsType[*connect.Error](err)
 	if !ok {
 		return err

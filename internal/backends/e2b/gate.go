@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"time"
 
@@ -109,9 +110,7 @@ func invoke[Request, Response any](
 	client := connect.NewClient[Request, Response](
 		gate{b.client, c.operation, c.effect}, b.options.daemon(p.id, p.domain)+c.procedure, connect.WithProtoJSON())
 	request := connect.NewRequest(message)
-	for name, values := range p.header(daemonPort, c.user) {
-		request.Header()[name] = values
-	}
+	maps.Copy(request.Header(), p.header(daemonPort, c.user))
 	response, err := client.CallUnary(ctx, request)
 	if err != nil {
 		return nil, daemonError(c.operation, err, c.effect)

@@ -6,6 +6,7 @@ package e2b
 import (
 	"context"
 	"iter"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -66,9 +67,7 @@ func (b *backend) List(ctx context.Context, filter backends.Filter) ([]backends.
 func pages[Item any](ctx context.Context, b *backend, r request) iter.Seq2[[]Item, error] {
 	return func(yield func([]Item, error) bool) {
 		query := url.Values{"limit": {strconv.Itoa(pageSize)}}
-		for key, values := range r.query {
-			query[key] = values
-		}
+		maps.Copy(query, r.query)
 		r.query = query
 		for range mostPages {
 			var page []Item

@@ -53,12 +53,16 @@ func TestWrongConfigurationsSayWhatToDo(t *testing.T) {
 		config backends.Config
 		want   string
 	}{
-		"a malformed key":         {backends.Config{Credentials: map[string][]byte{keyName: []byte("sk_e2b_0123456789")}}, "must begin with e2b_"},
+		"a malformed key": {
+			backends.Config{Credentials: map[string][]byte{keyName: []byte("sk_e2b_0123456789")}}, "must begin with e2b_",
+		},
 		"a key with a line break": {backends.Config{Credentials: map[string][]byte{keyName: []byte("e2b_01\n23")}}, "is no API key"},
 		"an unknown parameter": {
 			backends.Config{Credentials: good, Parameters: []byte(`{"templates":"x"}`)}, `unknown parameter "templates" (known: domain,`,
 		},
-		"a domain with a scheme":  {backends.Config{Credentials: good, Parameters: []byte(`{"domain":"https://e2b.example.com"}`)}, "no scheme"},
+		"a domain with a scheme": {
+			backends.Config{Credentials: good, Parameters: []byte(`{"domain":"https://e2b.example.com"}`)}, "no scheme",
+		},
 		"a lifetime of two days":  {backends.Config{Credentials: good, Parameters: []byte(`{"maxLifetimeSeconds":172800}`)}, "1 to 86400"},
 		"an endpoint of anywhere": {backends.Config{Credentials: good, Endpoint: "https://e2b.example.com"}, `parameter "domain"`},
 		"a host that is not public": {
@@ -126,7 +130,10 @@ func TestWhatTheControlPlaneRefuses(t *testing.T) {
 		words   string
 	}{
 		{"a revoked key", func(c *fake.Cloud) { c.Revoke(fake.Key) }, nil, backends.Unauthorized, "Secret's key apiKey"},
-		{"a blocked team", func(c *fake.Cloud) { c.Block("Team is blocked: unpaid invoice") }, nil, backends.Unauthorized, "unpaid invoice"},
+		{
+			"a blocked team", func(c *fake.Cloud) { c.Block("Team is blocked: unpaid invoice") }, nil, backends.Unauthorized,
+			"unpaid invoice",
+		},
 		{"a quota that is reached", func(c *fake.Cloud) { c.SetQuota(0) }, nil, backends.QuotaExceeded, "maximum number of concurrent"},
 		{
 			"an unknown template", nil, func(r *backends.CreateRequest) { r.Source.Template = "no-such" }, backends.Invalid,
@@ -134,7 +141,9 @@ func TestWhatTheControlPlaneRefuses(t *testing.T) {
 		},
 		{
 			"a network of names in CIDRs", nil, func(r *backends.CreateRequest) {
-				r.Network = backends.Network{Policy: backends.NetworkRestricted, CIDRs: []string{"10.0.0.0/8"}, Hosts: []string{"example.com"}}
+				r.Network = backends.Network{
+					Policy: backends.NetworkRestricted, CIDRs: []string{"10.0.0.0/8"}, Hosts: []string{"example.com"},
+				}
 			}, "", "",
 		},
 		{
@@ -151,7 +160,10 @@ func TestWhatTheControlPlaneRefuses(t *testing.T) {
 		}, "", ""},
 		{"an image", nil, func(r *backends.CreateRequest) { r.Source.Image = "python:3" }, backends.Unsupported, "e2b template create"},
 		{"a user by number", nil, func(r *backends.CreateRequest) { r.User = "1000:1000" }, backends.Unsupported, "by name"},
-		{"a parameter", nil, func(r *backends.CreateRequest) { r.Parameters = []byte(`{"public":1}`) }, backends.Invalid, "known: publicTraffic"},
+		{
+			"a parameter", nil, func(r *backends.CreateRequest) { r.Parameters = []byte(`{"public":1}`) }, backends.Invalid,
+			"known: publicTraffic",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -192,8 +204,14 @@ func TestWhatAnswersWithoutSuccessMean(t *testing.T) {
 		{create, 403, nil, `{"code":403,"message":"Team is banned"}`, backends.Unauthorized, 0},
 		{create, 404, nil, `{"code":404,"message":"template not found"}`, backends.Invalid, 0},
 		{create, 409, nil, `{"code":409,"message":"is being paused"}`, backends.Unavailable, 0},
-		{create, 429, nil, `{"code":429,"message":"you have reached the maximum number of concurrent E2B sandboxes (20)"}`, backends.QuotaExceeded, 0},
-		{create, 429, map[string]string{"Retry-After": "9"}, `{"code":429,"message":"Rate limit exceeded"}`, backends.RateLimited, 9 * time.Second},
+		{
+			create, 429, nil, `{"code":429,"message":"you have reached the maximum number of concurrent E2B sandboxes (20)"}`,
+			backends.QuotaExceeded, 0,
+		},
+		{
+			create, 429, map[string]string{"Retry-After": "9"}, `{"code":429,"message":"Rate limit exceeded"}`,
+			backends.RateLimited, 9 * time.Second,
+		},
 		{create, 429, nil, `{"code":429,"message":"Rate limit exceeded"}`, backends.RateLimited, 0},
 		{create, 500, nil, `{"code":500,"message":"Failed to place sandbox","error_code":"sandbox_create_failed"}`, backends.Ambiguous, 0},
 		{create, 502, nil, `<html>bad gateway</html>`, backends.Ambiguous, 0},
@@ -289,7 +307,10 @@ func TestASandboxWhoseHostDoesNotAnswerWhileTheAPIDoes(t *testing.T) {
 			backends.Unavailable, "its daemon does not answer",
 		},
 		"too many connections": {
-			fake.Fault{Status: http.StatusTooManyRequests, Header: map[string]string{"Retry-After": "3"}, Body: `{"code":429,"message":"too many"}`},
+			fake.Fault{
+				Status: http.StatusTooManyRequests, Header: map[string]string{"Retry-After": "3"},
+				Body: `{"code":429,"message":"too many"}`,
+			},
 			backends.RateLimited, "too many connections",
 		},
 		"a gateway fails": {fake.Fault{Status: http.StatusGatewayTimeout, Body: "<html>"}, backends.Ambiguous, "504"},
@@ -428,4 +449,27 @@ func TestACallThatIsGivenUpLeavesTheCommandAlone(t *testing.T) {
 		there, err := backends.Exists(t.Context(), b, id, "/tmp/went-on")
 		return err == nil && there
 	}).WithTimeout(20*time.Second).Should(BeTrue(), "envd must not be told the caller's deadline")
+}
+
+func TestAWorkingDirectoryThatOnlyRootCanMakeIsMade(t *testing.T) {
+	needRoot(t)
+	g := NewWithT(t)
+	cloud := newCloud(t, fake.Options{})
+	b := connectTo(t, cloud)
+	asked := wanted
+	asked.WorkingDir, asked.Source.Template = "/workspace/deep", fake.TemplateCode
+	id := mustCreate(t, b, asked).ID
+	code, err := b.RunCode(t.Context(), id, backends.SourceCode{Language: "python", Source: "import os; print(os.getcwd())"})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(string(code.Stdout)).To(Equal("/workspace/deep\n"))
+	id = mustCreate(t, b, asked).ID
+	for range 2 {
+		result, err := b.RunCommand(t.Context(), id, backends.Command{Argv: []string{"sh", "-c", "pwd; id -un; : > mine"}})
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(string(result.Stdout)).To(Equal("/workspace/deep\nuser\n"))
+	}
+	asked.WorkingDir = "/etc/passwd/below"
+	id = mustCreate(t, b, asked).ID
+	_, err = b.RunCommand(t.Context(), id, backends.Command{Argv: []string{"true"}})
+	g.Expect(err).To(MatchError(backends.Invalid))
 }

@@ -164,7 +164,7 @@ func ensureDirs(name string, user account) error {
 	case !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("failed to stat directory: %w", err)
 	}
-	if err := os.Mkdir(name, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := os.Mkdir(name, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("failed to create directory: %w", err)
 	}
 	// The process's umask is not envd's.
@@ -332,7 +332,7 @@ func (m *machine) writeFile(before []uploaded, user account, name string, conten
 			status = http.StatusBadRequest
 			return fmt.Errorf("path is a directory: %s", name)
 		}
-		if file, err = os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644); err != nil {
+		if file, err = os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644); err != nil { //nolint:gosec // as envd makes them
 			return fmt.Errorf("error opening file: %w", err)
 		}
 		return file.Chown(user.uid, user.gid)

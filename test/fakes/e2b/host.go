@@ -27,7 +27,7 @@ type target struct {
 	port    int
 }
 
-var hostForm = regexp.MustCompile(`^([0-9]+)-([a-z0-9]+)(-[a-z0-9]+)?\.`)
+var hostForm = regexp.MustCompile(`^(\d+)-([a-z0-9]+)(-[a-z0-9]+)?\.`)
 
 // targetOf reads the target from the headers, which count for the shared host, localhost and addresses only, or else from the
 // name of the host. A request without either is for the control plane.
@@ -83,15 +83,15 @@ func (c *Cloud) host() http.Handler {
 		}
 		ctx, cancel := context.WithCancel(context.WithValue(r.Context(), sandboxKey{}, s))
 		defer cancel()
-		defer context.AfterFunc(life, cancel)()
+		defer context.AfterFunc(life, cancel)() //nolint:contextcheck // a sandbox lives longer than a request
 		w, r = &cutWriter{ResponseWriter: w, life: life}, r.WithContext(ctx)
 		switch {
 		case t.port == portEnvd:
 			envd.ServeHTTP(w, r)
 		case private && r.Header.Get("e2b-traffic-access-token") != s.traffic:
 			writeJSON(w, http.StatusForbidden, proxyError{
-				SandboxID: t.sandbox, Message: "Sandbox is secured with traffic access token. Token header 'e2b-traffic-access-token' is missing",
-				Code: http.StatusForbidden,
+				SandboxID: t.sandbox, Code: http.StatusForbidden,
+				Message: "Sandbox is secured with traffic access token. Token header 'e2b-traffic-access-token' is missing",
 			})
 		case t.port == portInterpreter && s.template.hasInterpreter:
 			interpreter.ServeHTTP(w, r)

@@ -105,7 +105,7 @@ type apiError struct {
 func writeJSON(w http.ResponseWriter, status int, value any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(value)
+	_ = json.NewEncoder(w).Encode(value) //nolint:errchkjson // the caller may be gone
 }
 
 func writeError(w http.ResponseWriter, status int, message string) {

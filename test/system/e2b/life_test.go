@@ -99,12 +99,12 @@ var _ = Describe("A sandbox of E2B", func() {
 		Expect(endpoint.SecretRef).NotTo(BeNil())
 		headers := room.SecretObject(endpoint.SecretRef.Name)
 		Expect(bed.Client.Get(ctx, client.ObjectKeyFromObject(headers), headers)).To(Succeed())
-		Expect(headers.Data).To(HaveKey("E2b-Traffic-Access-Token"))
+		Expect(headers.Data).To(HaveKey("web.E2b-Traffic-Access-Token"))
 		fetch := func(with map[string][]byte) int {
 			request, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint.URL, http.NoBody)
 			Expect(err).NotTo(HaveOccurred())
 			for name, value := range with {
-				request.Header.Set(name, string(value))
+				request.Header.Set(strings.TrimPrefix(name, "web."), string(value))
 			}
 			response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(request)
 			Expect(err).NotTo(HaveOccurred())
@@ -112,7 +112,7 @@ var _ = Describe("A sandbox of E2B", func() {
 			return response.StatusCode
 		}
 		Expect(fetch(headers.Data)).To(Equal(http.StatusBadGateway), "nothing listens there, and that may be known")
-		delete(headers.Data, "E2b-Traffic-Access-Token")
+		delete(headers.Data, "web.E2b-Traffic-Access-Token")
 		Expect(fetch(headers.Data)).To(Equal(http.StatusForbidden))
 	})
 
@@ -121,7 +121,8 @@ var _ = Describe("A sandbox of E2B", func() {
 		room.Secret(ctx, "keys", map[string]string{"token": value})
 		token := builders.SecretKey("keys", "token")
 		before := bed.Proxy.Now()
-		room.Ready(ctx, builders.MakeSandbox(room.Namespace, "box").EnvFrom("TOKEN", token).FileFrom("/workspace/token", 0o600, token))
+		room.Ready(ctx, builders.MakeSandbox(room.Namespace, "box").EnvFrom("TOKEN", token).
+			FileFrom("/workspace/token", 0o600, token))
 		run := room.Exec("run", "box").EnvFrom("MINE", token).Stdin(builders.From(token)).
 			Shell(`echo "$TOKEN $MINE"; cat; cat /workspace/token; env >&2; exit 3`).Obj()
 		room.Create(ctx, run)
@@ -141,8 +142,8 @@ var _ = Describe("A sandbox of E2B", func() {
 			clean("a request to E2B", []byte(r.Path+"?"+r.Query+"\n"+r.Body))
 		}
 		for _, list := range []client.ObjectList{
-			&v1alpha1.SandboxList{}, &v1alpha1.SandboxExecList{}, &v1alpha1.SandboxProviderList{}, &corev1.EventList{}, &eventsv1.EventList{},
-			&corev1.ConfigMapList{},
+			&v1alpha1.SandboxList{}, &v1alpha1.SandboxExecList{}, &v1alpha1.SandboxProviderList{}, &corev1.EventList{},
+			&eventsv1.EventList{}, &corev1.ConfigMapList{},
 		} {
 			Expect(bed.Client.List(ctx, list)).To(Succeed())
 			text, err := json.Marshal(list)

@@ -61,7 +61,7 @@ var _ = Describe("Trouble with E2B", func() {
 		room.Secret(ctx, "empty", map[string]string{"other": "x"})
 		p.Spec.Credentials.SecretRef.Name = "empty"
 		Expect(eventually(ctx, p, v1alpha1.ReasonCredentialsMissing)).To(And(
-			ContainSubstring("apiKey"), ContainSubstring("kubectl create secret"), ContainSubstring("https://e2b.dev/dashboard")))
+			ContainSubstring("apiKey"), ContainSubstring("kubectl patch secret empty"), ContainSubstring("https://e2b.dev/dashboard")))
 	})
 
 	It("with a malformed key says what one looks like", func(ctx context.Context) {
