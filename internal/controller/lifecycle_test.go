@@ -215,6 +215,19 @@ var _ = Describe("The life of a Sandbox", func() {
 			eventually(ctx, sandbox, v1alpha1.ConditionReady, "True/Ready")
 		})
 
+		It("that comes through late, after the sandbox was resumed, is taken back", func(ctx SpecContext) {
+			sandbox := ready(ctx, "named", builders.MakeSandbox(ns, "sbx"))
+			change(ctx, sandbox, func(s *v1alpha1.Sandbox) { s.Spec.DesiredState = v1alpha1.DesiredPaused })
+			eventually(ctx, sandbox, v1alpha1.ConditionReady, "True/Paused")
+			change(ctx, sandbox, func(s *v1alpha1.Sandbox) { s.Spec.DesiredState = v1alpha1.DesiredRunning })
+			eventually(ctx, sandbox, v1alpha1.ConditionReady, "True/Ready")
+			before := providers["named"].Calls(memory.OperationResume)
+			Expect(providers["named"].SetState(sandbox.Status.SandboxID, backends.StatePaused, "")).To(BeTrue())
+			Eventually(func() int { return providers["named"].Calls(memory.OperationResume) }).Should(Equal(before + 1))
+			eventually(ctx, sandbox, v1alpha1.ConditionReady, "True/Ready")
+			Expect(remoteOf("named", sandbox).State).To(Equal(backends.StateRunning))
+		})
+
 		It("is refused before anything is made where the backend can't", func(ctx SpecContext) {
 			create(ctx, builders.MakeProvider(ns, "p", "plain").Obj())
 			sandbox := builders.MakeSandbox(ns, "sbx").NamespacedProvider("p").Paused().Obj()

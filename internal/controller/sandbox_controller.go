@@ -37,6 +37,8 @@ type sandboxReconciler struct {
 	refusals *refusals
 	// doubts remember remotes that were once seen to be gone: the second look decides where another is to be made.
 	doubts *doubts
+	// resumed remembers what was resumed just now, when a pause may still come through late.
+	resumed *resumed
 }
 
 // sandboxPass carries what one pass over one Sandbox needs.
@@ -62,7 +64,7 @@ type sandboxPass struct {
 }
 
 func (s *shared) setupSandbox(mgr ctrl.Manager) error {
-	r := &sandboxReconciler{shared: s, settled: newSettled(), refusals: newRefusals(), doubts: newDoubts()}
+	r := &sandboxReconciler{shared: s, settled: newSettled(), refusals: newRefusals(), doubts: newDoubts(), resumed: newResumed()}
 	// What this process wrote itself, status and journal, needs no pass.
 	changed := predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, deletionStarted(), finalizerLost(),
 		annotationChanged(v1alpha1.AbandonAnnotation))

@@ -6,7 +6,11 @@ package controller
 import (
 	"context"
 	"errors"
+	"maps"
+	"sync"
+	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -40,12 +44,39 @@ func (p *sandboxPass) resume(ctx context.Context) (ctrl.Result, error) {
 		return p.resumeBlocked(ctx, err)
 	}
 	p.activity.note(client.ObjectKeyFromObject(p.sandbox), p.clock.Now())
+	p.resumed.note(p.sandbox.UID, p.clock.Now())
 	p.sandbox.Status.Endpoints = nil
 	p.observed(backends.Remote{State: backends.StateRunning})
 	if len(p.sandbox.Spec.Ports) > 0 || !isEquipped(p.sandbox) {
 		return p.equip(ctx)
 	}
 	return ctrl.Result{}, p.record(ctx)
+}
+
+// latePause is how long after a resume a pause of the operator's own may still have its effect: the call of a process that died
+// with it on its way.
+const latePause = 2 * time.Minute
+
+// resumed remembers when this process resumed which sandbox, for as long as that matters.
+type resumed struct {
+	mutex sync.Mutex
+	at    map[types.UID]time.Time
+}
+
+func newResumed() *resumed { return &resumed{at: map[types.UID]time.Time{}} }
+
+func (r *resumed) note(uid types.UID, now time.Time) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	maps.DeleteFunc(r.at, func(_ types.UID, at time.Time) bool { return now.Sub(at) > latePause })
+	r.at[uid] = now
+}
+
+func (r *resumed) lately(uid types.UID, now time.Time) bool {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	at, ok := r.at[uid]
+	return ok && now.Sub(at) <= latePause
 }
 
 // resumeBlocked says why the sandbox was not resumed, without forgetting that it is to be.

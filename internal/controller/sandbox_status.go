@@ -131,7 +131,8 @@ func whoPaused(sandbox *v1alpha1.Sandbox) pausedBy {
 func (p *sandboxPass) guessWhoPaused() pausedBy {
 	idleAt := p.idleAt()
 	switch {
-	case p.sandbox.Spec.DesiredState == v1alpha1.DesiredPaused:
+	case p.sandbox.Spec.DesiredState == v1alpha1.DesiredPaused, p.resumed.lately(p.sandbox.UID, p.now):
+		// Where it was resumed just now, the owner's pause came through late: it is resumed again.
 		return pausedByOwner
 	case p.life.OnIdle == v1alpha1.OnIdlePause && !idleAt.IsZero() && !p.now.Before(idleAt):
 		return pausedByIdleness
