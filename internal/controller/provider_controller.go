@@ -36,6 +36,8 @@ type providerReconciler struct {
 	empty func() client.Object
 	// memories are what inventory remembers of each provider.
 	memories *memories
+	// renewed are ends that were moved, or should have been.
+	renewed *renewed
 }
 
 // providerPass carries what one pass over one provider needs.
@@ -56,7 +58,7 @@ func (s *shared) setupProviders(mgr ctrl.Manager) error {
 		"sandboxprovider":        func() client.Object { return &v1alpha1.SandboxProvider{} },
 		"clustersandboxprovider": func() client.Object { return &v1alpha1.ClusterSandboxProvider{} },
 	} {
-		r := &providerReconciler{shared: s, empty: empty, memories: newMemories()}
+		r := &providerReconciler{shared: s, empty: empty, memories: newMemories(), renewed: newRenewed()}
 		options := s.controllerOptions()
 		options.MaxConcurrentReconciles = min(options.MaxConcurrentReconciles, 8)
 		changed := predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, deletionStarted(),

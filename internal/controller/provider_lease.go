@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"hash/fnv"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -54,7 +55,9 @@ func (p *providerPass) renewLeases(ctx context.Context) {
 func (p *providerPass) renew(ctx context.Context, due dueLease) {
 	err := p.door.SetLifetime(ctx, due.id, due.lifetime)
 	switch {
-	case err == nil, errors.Is(err, provider.ErrBusy), errors.Is(err, backends.RateLimited):
+	case err == nil:
+		p.renewed.note(p.door.Account()+" "+due.id, due.end, p.clock.Now())
+	case errors.Is(err, provider.ErrBusy), errors.Is(err, backends.RateLimited):
 		// It is due again at the next period.
 	case errors.Is(err, backends.NotFound):
 		p.wakes.suspect(p.sandboxes[due.uid])
@@ -87,7 +90,8 @@ func (p *providerPass) dueLeases() []dueLease {
 		if !ok || remote.State == backends.StateStopped || hasNoEnd(p.door, *remote) {
 			continue
 		}
-		if lifetime, ok := renewal(p.door, remote.ExpiresAt, s, p.clock.Now()); ok {
+		lifetime, ok := dueLifetime(p.door, remote.ExpiresAt, s, p.clock.Now())
+		if ok && !p.renewed.futile(p.door.Account()+" "+remote.ID, remote.ExpiresAt, p.clock.Now()) {
 			due = append(due, dueLease{uid: s.UID, id: remote.ID, end: remote.ExpiresAt, lifetime: lifetime})
 		}
 	}
@@ -95,14 +99,44 @@ func (p *providerPass) dueLeases() []dueLease {
 	return due
 }
 
+// endSlack is within what two ends are the same.
+const endSlack = 2 * time.Second
+
+// renewed remembers ends that did not move when they were told to: a plan may allow a remote no more time, and says so to nobody. Such a
+// one is tried again when half of the time is over that was left then.
+type renewed struct {
+	mutex sync.Mutex
+	of    map[string]renewal
+}
+
+// renewal is one that the provider accepted, of a remote that ended at a time.
+type renewal struct{ end, at time.Time }
+
+func newRenewed() *renewed { return &renewed{of: map[string]renewal{}} }
+
+func (r *renewed) note(remote string, end, now time.Time) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	maps.DeleteFunc(r.of, func(_ string, old renewal) bool { return old.end.Before(now) })
+	r.of[remote] = renewal{end, now}
+}
+
+// futile says that the same was done for the same end, and not long ago.
+func (r *renewed) futile(remote string, end, now time.Time) bool {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	last, ok := r.of[remote]
+	return ok && end.Sub(last.end).Abs() < endSlack && end.Sub(now) > last.end.Sub(last.at)/2
+}
+
 // hasNoEnd says that the remote, as it is, has no end that could be moved.
 func hasNoEnd(door *provider.Door, remote backends.Remote) bool {
 	return remote.State == backends.StatePaused && door.Registration().PausedRemotesStay
 }
 
-// renewal says which lifetime, from now on, a remote shall be given that ends at a time (zero = never); false = none, it is
+// dueLifetime says which lifetime, from now on, a remote shall be given that ends at a time (zero = never); false = none, it is
 // good as it is.
-func renewal(door *provider.Door, end time.Time, s inventory.Sandbox, now time.Time) (time.Duration, bool) {
+func dueLifetime(door *provider.Door, end time.Time, s inventory.Sandbox, now time.Time) (time.Duration, bool) {
 	var hard time.Duration
 	if !s.ExpiresAt.IsZero() {
 		if hard = s.ExpiresAt.Sub(now); hard <= 0 {
@@ -137,7 +171,7 @@ func remoteLifetime(lease, hard time.Duration, r backends.Registration) time.Dur
 // isDue says that an end which is left away (or endless) is too near or too far for the wanted lifetime. Ends that were set
 // together come due apart from each other.
 func isDue(left time.Duration, endless bool, want, most time.Duration, uid string) bool {
-	const slack = 2 * time.Second
+	const slack = endSlack
 	switch {
 	case want == 0 && most == 0:
 		return !endless

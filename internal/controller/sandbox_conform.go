@@ -51,7 +51,7 @@ func (p *sandboxPass) conform(ctx context.Context) (ctrl.Result, error) {
 func (p *sandboxPass) conformLifetime(ctx context.Context, door *provider.Door, remote backends.Remote) error {
 	s := inventoried(p.sandbox)
 	s.ExpiresAt = p.expiresAt()
-	lifetime, due := renewal(door, remote.ExpiresAt, s, p.clock.Now())
+	lifetime, due := dueLifetime(door, remote.ExpiresAt, s, p.clock.Now())
 	if !due || hasNoEnd(door, remote) {
 		return nil
 	}

@@ -51,6 +51,8 @@ type Fault struct {
 	Delay time.Duration
 	// AfterEffect has the request do its work, whose answer is then lost.
 	AfterEffect bool
+	// Hang gives no answer until the caller is gone.
+	Hang bool
 	// Cut closes the connection. Otherwise Status, Header and Body answer; Status 0 = the real answer, after the delay.
 	Cut    bool
 	Status int
@@ -99,6 +101,10 @@ func (c *Cloud) disturb(w http.ResponseWriter, r *http.Request, record Request) 
 	}
 	if f.AfterEffect {
 		c.control().ServeHTTP(httptest.NewRecorder(), r)
+	}
+	if f.Hang {
+		<-r.Context().Done()
+		return true
 	}
 	if f.Cut {
 		panic(http.ErrAbortHandler)

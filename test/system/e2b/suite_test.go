@@ -4,7 +4,8 @@
 //go:build linux
 
 // Package e2b_test runs the operator with the backend e2b against a fake E2B: the manager's own program, a real control plane, and
-// commands that really run. life_test.go is about what works, trouble_test.go about what does not.
+// commands that really run. life_test.go is about what works, trouble_test.go about what does not, and
+// crash_test.go about a manager that dies.
 package e2b_test
 
 import (
@@ -31,9 +32,9 @@ var _ = BeforeSuite(func(ctx context.Context) {
 	cloud, err = fake.Start(fake.Options{})
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() { Expect(cloud.Close()).To(Succeed()) })
-	bed, err = testbed.Start(ctx, testbed.Options{})
+	bed, err = testbed.Start(ctx, testbed.Options{Arguments: []string{"--backends=local,e2b", "--provider-hosts=127.0.0.1"}})
 	Expect(err).NotTo(HaveOccurred())
-	Expect(bed.StartManager("--backends=local,e2b", "--provider-hosts=127.0.0.1")).To(Succeed())
+	Expect(bed.StartManager()).To(Succeed())
 })
 
 // All namespaces of specs are deleted by now: the manager has to clear what they made at E2B.
