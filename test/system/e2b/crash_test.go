@@ -35,7 +35,9 @@ var _ = Describe("A manager that is killed while it waits for E2B's answer", Ser
 		GinkgoHelper()
 		before := len(cloud.Requests())
 		if suffix == "" {
-			defer cloud.Fail(fake.Fault{Plane: fake.PlaneControl, Method: method, Prefix: prefix, AfterEffect: true, Hang: true, Times: 1})()
+			defer cloud.Fail(fake.Fault{
+				Plane: fake.PlaneControl, Method: method, Prefix: prefix, AfterEffect: true, Hang: true, Times: 1,
+			})()
 		}
 		do()
 		Eventually(func() bool {
@@ -54,9 +56,10 @@ var _ = Describe("A manager that is killed while it waits for E2B's answer", Ser
 	It("makes no second sandbox", func(ctx context.Context) {
 		before := ids()
 		box := builders.MakeSandbox(room.Namespace, "box").Obj()
-		killAt(http.MethodPost, "/sandboxes", "", func() { room.Create(ctx, box) }, func() bool { return ids().Difference(before).Len() == 1 })
+		made := func() []string { return ids().Difference(before).UnsortedList() }
+		killAt(http.MethodPost, "/sandboxes", "", func() { room.Create(ctx, box) }, func() bool { return len(made()) == 1 })
 		bed.EventuallyReady(ctx, box)
-		Expect(ids().Difference(before).UnsortedList()).To(Equal([]string{box.Status.SandboxID}))
+		Expect(made()).To(Equal([]string{box.Status.SandboxID}))
 	})
 
 	It("runs no command twice, and loses no result", func(ctx context.Context) {
