@@ -121,7 +121,7 @@ test-unit: ## Run the tests that need neither API server nor sandbox.
 
 .PHONY: chaos
 chaos: ## Kill the manager at every call that it makes, and look what leaks (docs/chaos.md; 10 minutes on two cores).
-	@CHAOS_ALL=1 TIMEOUT=30m RACE=0 hack/with-binaries hack/test -count=1 -v $(TESTFLAGS) ./test/chaos
+	@CHAOS_ALL=1 CHAOS_LANES=$${CHAOS_LANES:-6} TIMEOUT=30m RACE=0 hack/with-binaries hack/test -count=1 -v $(TESTFLAGS) ./test/chaos
 
 .PHONY: crowd
 crowd: ## Look after 10,000 idle sandboxes, and 1,000 through an outage of ten minutes (docs/chaos.md; half an hour).
