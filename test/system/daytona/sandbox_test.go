@@ -25,7 +25,21 @@ var _ = Describe("A sandbox of Daytona", func() {
 
 	BeforeEach(func(ctx context.Context) { room = bed.NewRoom(ctx) })
 
+	// undisturbed has the manager compare no lists meanwhile: one that was on its way while a sandbox was made shows it as it was, and
+	// then the manager asks once more.
+	undisturbed := func() {
+		GinkgoHelper()
+		Expect(bed.StopManager()).To(Succeed())
+		Expect(bed.StartManager("--provider-period=1h")).To(Succeed())
+		DeferCleanup(func() {
+			Expect(bed.StopManager()).To(Succeed())
+			Expect(bed.StartManager()).To(Succeed())
+		})
+	}
+
 	It("costs one call to be Ready, one for a short command, and a few to go", func(ctx context.Context) {
+		undisturbed()
+		room.Ready(ctx, sandbox(room, "first"))
 		start := mark()
 		box := room.Ready(ctx, sandbox(room, "box"))
 		id := box.Status.SandboxID
@@ -50,6 +64,8 @@ var _ = Describe("A sandbox of Daytona", func() {
 	})
 
 	It("that takes its time is made once, and looked at until it runs", func(ctx context.Context) {
+		undisturbed()
+		room.Ready(ctx, sandbox(room, "first"))
 		start := mark()
 		box := room.Ready(ctx, sandbox(room, "box").Image("debian:12").File("/home/daytona/file", "content"))
 		calls := callsSince(start, box.Status.SandboxID)
