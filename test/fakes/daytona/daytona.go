@@ -64,6 +64,9 @@ type Server struct {
 	dir  string
 	temp bool
 
+	// closing are previews that are being closed.
+	closing sync.WaitGroup
+
 	mutex     sync.Mutex
 	options   Options
 	sandboxes map[string]*sandbox
@@ -135,10 +138,11 @@ func (s *Server) Close() {
 	s.mutex.Lock()
 	for _, b := range s.sandboxes {
 		b.halt()
-		b.closePreviews()
+		s.closePreviews(b)
 	}
 	s.mutex.Unlock()
 	s.web.Close()
+	s.closing.Wait()
 	if s.temp {
 		_ = os.RemoveAll(s.dir)
 	}

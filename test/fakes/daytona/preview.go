@@ -23,10 +23,14 @@ type preview struct {
 	expires time.Time
 }
 
-func (b *sandbox) closePreviews() {
+// closePreviews closes the ways to a sandbox's ports. The lock is held, and requests that are under way need it to end, so nobody
+// waits here for them.
+func (s *Server) closePreviews(b *sandbox) {
 	for _, one := range b.previews {
-		one.web.CloseClientConnections()
-		one.web.Close()
+		s.closing.Go(func() {
+			one.web.CloseClientConnections()
+			one.web.Close()
+		})
 	}
 }
 

@@ -95,6 +95,9 @@ func forward(w http.ResponseWriter, r *http.Request, target *url.URL, prefix str
 		},
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
 	}
+	// An answer may come before the request was read to its end. Over HTTP/1 the server would then read the rest itself, beside the
+	// proxy, and now and then cut the answer.
+	_ = http.NewResponseController(w).EnableFullDuplex()
 	proxy.ServeHTTP(w, r)
 }
 

@@ -123,7 +123,7 @@ type ghost struct {
 // bury forgets a destroyed sandbox, and removes its disk. The lock is held.
 func (s *Server) bury(b *sandbox, now time.Time) {
 	delete(s.sandboxes, b.ID)
-	b.closePreviews()
+	s.closePreviews(b)
 	_ = os.RemoveAll(b.disk)
 	if s.options.ListLag > 0 {
 		s.ghosts = append(s.ghosts, ghost{b.shown(), now.Add(s.options.ListLag)})

@@ -150,5 +150,8 @@ func (c *Cloud) forward(w http.ResponseWriter, r *http.Request, t target) {
 		},
 		Transport: &http.Transport{DisableKeepAlives: true},
 	}
+	// An answer may come before the request was read to its end. Over HTTP/1 the server would then read the rest itself, beside the
+	// proxy, and now and then cut the answer.
+	_ = http.NewResponseController(w).EnableFullDuplex()
 	proxy.ServeHTTP(w, r)
 }
