@@ -79,6 +79,10 @@ func (p *providerPass) dueLeases() []dueLease {
 	}
 	owners := make(map[string]inventory.Sandbox)
 	for _, sandbox := range p.sandboxes {
+		if p.isForeign(sandbox) {
+			// A list of everything, as adoption needs it, shows the other installation's remotes, too.
+			continue
+		}
 		if s := inventoried(sandbox); s.Provider == string(p.provider.Object.GetUID()) && s.State != "" && !s.Leaving {
 			owners[s.ID] = s
 		}
@@ -91,7 +95,7 @@ func (p *providerPass) dueLeases() []dueLease {
 			continue
 		}
 		lifetime, ok := dueLifetime(p.door, remote.ExpiresAt, s, p.clock.Now())
-		if ok && !p.renewed.futile(p.door.Account()+" "+remote.ID, remote.ExpiresAt, p.clock.Now()) {
+		if ok && !p.renewed.futile(p.door.Account()+" "+remote.ID, remote.ExpiresAt, lifetime, p.clock.Now()) {
 			due = append(due, dueLease{uid: s.UID, id: remote.ID, end: remote.ExpiresAt, lifetime: lifetime})
 		}
 	}
@@ -121,8 +125,11 @@ func (r *renewed) note(remote string, end, now time.Time) {
 	r.of[remote] = renewal{end, now}
 }
 
-// futile says that the same was done for the same end, and not long ago.
-func (r *renewed) futile(remote string, end, now time.Time) bool {
+// futile says that the same was done for the same end, and not long ago. To bring an end nearer is not what plans forbid.
+func (r *renewed) futile(remote string, end time.Time, lifetime time.Duration, now time.Time) bool {
+	if end.Sub(now) > lifetime {
+		return false
+	}
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	last, ok := r.of[remote]

@@ -12,7 +12,7 @@ func TestAnEndThatDoesNotMoveIsNotPushedAtEachLook(t *testing.T) {
 	start := time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
 	end, r, pushes := start.Add(12*time.Hour), newRenewed(), 0
 	for now := start; now.Before(end); now = now.Add(time.Minute) {
-		if !r.futile("box", end, now) {
+		if !r.futile("box", end, 24*time.Hour, now) {
 			pushes++
 			r.note("box", end, now)
 		}
@@ -20,8 +20,12 @@ func TestAnEndThatDoesNotMoveIsNotPushedAtEachLook(t *testing.T) {
 	if pushes < 3 || pushes > 12 {
 		t.Errorf("in twelve hours it was pushed %d times", pushes)
 	}
-	if r.futile("box", end.Add(time.Hour), start) || r.futile("other", end, start) {
+	if r.futile("box", end.Add(time.Hour), 24*time.Hour, start) || r.futile("other", end, 24*time.Hour, start) {
 		t.Error("an end that has moved, or another's, is taken for one that does not")
+	}
+	r.note("box", end, start)
+	if !r.futile("box", end, 24*time.Hour, start) || r.futile("box", end, time.Hour, start) {
+		t.Error("an end that shall be nearer is taken for one that can't be put off")
 	}
 	r.note("late", end.Add(2*time.Hour), end.Add(time.Hour))
 	if len(r.of) != 1 {
