@@ -54,10 +54,11 @@ type providerPass struct {
 }
 
 func (s *shared) setupProviders(mgr ctrl.Manager) error {
-	for name, empty := range map[string]func() client.Object{
-		"sandboxprovider":        func() client.Object { return &v1alpha1.SandboxProvider{} },
-		"clustersandboxprovider": func() client.Object { return &v1alpha1.ClusterSandboxProvider{} },
-	} {
+	kinds := map[string]func() client.Object{"sandboxprovider": func() client.Object { return &v1alpha1.SandboxProvider{} }}
+	if !s.options.Namespaced {
+		kinds["clustersandboxprovider"] = func() client.Object { return &v1alpha1.ClusterSandboxProvider{} }
+	}
+	for name, empty := range kinds {
 		r := &providerReconciler{shared: s, empty: empty, memories: newMemories(), renewed: newRenewed()}
 		options := s.controllerOptions()
 		options.MaxConcurrentReconciles = min(options.MaxConcurrentReconciles, 8)

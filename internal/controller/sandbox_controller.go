@@ -69,11 +69,14 @@ func (s *shared) setupSandbox(mgr ctrl.Manager) error {
 	changed := predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, deletionStarted(), finalizerLost(),
 		annotationChanged(v1alpha1.AbandonAnnotation))
 	waiting, usable := handler.EnqueueRequestsFromMapFunc(r.waitingFor), builder.WithPredicates(usabilityChanged())
-	return ctrl.NewControllerManagedBy(mgr).
+	controllers := ctrl.NewControllerManagedBy(mgr)
+	if !s.options.Namespaced {
+		controllers.Watches(&v1alpha1.ClusterSandboxProvider{}, waiting, usable)
+	}
+	return controllers.
 		Named("sandbox").
 		For(&v1alpha1.Sandbox{}, builder.WithPredicates(changed)).
 		Watches(&v1alpha1.SandboxProvider{}, waiting, usable).
-		Watches(&v1alpha1.ClusterSandboxProvider{}, waiting, usable).
 		Watches(&v1alpha1.SandboxExec{}, handler.EnqueueRequestsFromMapFunc(r.usedBy), builder.WithPredicates(usageChanged())).
 		WatchesRawSource(s.wakes.source()).
 		WithOptions(s.controllerOptions()).
