@@ -24,9 +24,10 @@ import (
 	"github.com/sandbox-operator/sandbox-operator/internal/provider"
 )
 
+// Providers are watched, and keep a finalizer while sandboxes of theirs need them.
 // +kubebuilder:rbac:groups=sandboxes.run,resources=sandboxproviders;clustersandboxproviders,verbs=get;list;watch;patch
+// What an account has, and whether it works, stands in the status.
 // +kubebuilder:rbac:groups=sandboxes.run,resources=sandboxproviders/status;clustersandboxproviders/status,verbs=patch
-// +kubebuilder:rbac:groups=sandboxes.run,resources=sandboxproviders/finalizers;clustersandboxproviders/finalizers,verbs=update
 
 // providerReconciler proves each provider with a real call each period, and compares what its account has with what it should
 // have.

@@ -21,11 +21,17 @@ import (
 	"github.com/sandbox-operator/sandbox-operator/internal/provider"
 )
 
+// Each Sandbox is watched, and carries journal and finalizer.
 // +kubebuilder:rbac:groups=sandboxes.run,resources=sandboxes,verbs=get;list;watch;patch
+// ID, endpoints and conditions stand in the status.
 // +kubebuilder:rbac:groups=sandboxes.run,resources=sandboxes/status,verbs=patch
+// The Secret with a Sandbox's tokens blocks its deletion, which some clusters let only those ask for who may do this.
 // +kubebuilder:rbac:groups=sandboxes.run,resources=sandboxes/finalizers,verbs=update
+// Values of env, files, stdin and code, and providers' credentials, are read by name when they are used: never listed, never watched.
 // +kubebuilder:rbac:groups="",resources=secrets;configmaps,verbs=get
+// Labels of namespaces decide where a ClusterSandboxProvider may be used; the UID of kube-system is the installation ID.
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
+// What people should know is said in events; repeated ones are counted.
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // sandboxReconciler keeps one remote for each Sandbox.
