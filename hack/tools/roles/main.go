@@ -87,7 +87,32 @@ func run(root string) error {
 			return err
 		}
 	}
+	for name, source := range handWritten {
+		if err := copyRules(filepath.Join(root, "config", source), filepath.Join(chart, name+".yaml")); err != nil {
+			return err
+		}
+	}
 	return copyForChart(root)
+}
+
+// handWritten are the roles whose rules the chart takes from config as they are.
+var handWritten = map[string]string{
+	"leader-election":    "rbac/own/leader_election_role.yaml",
+	"metrics-auth":       "rbac/metrics_auth_role.yaml",
+	"metrics-reader":     "rbac/metrics_reader_role.yaml",
+	"kubernetes-backend": "kubernetes-backend/role.yaml",
+}
+
+func copyRules(from, to string) error {
+	content, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	_, rules, found := strings.Cut(string(content), "\nrules:\n")
+	if !found {
+		return fmt.Errorf("%s has no rules", from)
+	}
+	return save(to, rules)
 }
 
 var marker = regexp.MustCompile(`^//\s*\+kubebuilder:rbac:(.*)$`)
@@ -260,12 +285,13 @@ func list(values []string) string {
 	return b.String()
 }
 
-// copyForChart gives the chart its CRDs and the roles for people, which Helm takes from below the chart only.
+// copyForChart gives the chart its CRDs, the roles for people and the admission policy, which Helm takes from below the chart only.
 func copyForChart(root string) error {
 	files := filepath.Join(root, "charts", "sandbox-operator", "files")
 	for from, to := range map[string]string{
 		filepath.Join(root, "config", "crd", "bases"):  filepath.Join(files, "crds"),
 		filepath.Join(root, "config", "rbac", "users"): filepath.Join(files, "users"),
+		filepath.Join(root, "config", "admission"):     filepath.Join(files, "admission"),
 	} {
 		if err := os.RemoveAll(to); err != nil {
 			return err
