@@ -127,6 +127,8 @@ const (
 	ReasonNeverStarted = "NeverStarted"
 	// ReasonWaitingForSandbox: the Sandbox does not exist or is not Ready yet.
 	ReasonWaitingForSandbox = "WaitingForSandbox"
+	// ReasonOtherShard: the Sandbox is another instance's, by its label sandboxes.run/shard, than the run is.
+	ReasonOtherShard = "OtherShard"
 	// ReasonStarting: the start is being tried.
 	ReasonStarting = "Starting"
 	// ReasonRunning: the command runs.

@@ -25,6 +25,14 @@ const (
 	// what it can't see any more is gone, and that what it found without a Sandbox may go. The operator takes it off then.
 	AcceptLossesAnnotation = "sandboxes.run/accept-losses"
 
+	// ShardLabel on a Sandbox or SandboxExec names the instance of the operator that works on it (--shard); without it, that is
+	// the instance without a --shard.
+	ShardLabel = "sandboxes.run/shard"
+
+	// LookAnnotation on a Sandbox is how the instance that lists the accounts asks the one that works on the Sandbox to look at
+	// its remote. The value, a time, tells one request from the next. It is the operator's own.
+	LookAnnotation = "sandboxes.run/look"
+
 	// ProviderUIDLabel on a Secret in the operator's namespace has the UID of the provider whose credentials are copied there.
 	ProviderUIDLabel = "sandboxes.run/provider-uid"
 

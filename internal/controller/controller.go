@@ -7,8 +7,8 @@
 // For each kind, NAME_controller.go wires and observes, NAME_decide.go decides, the files that are named for the steps of its
 // life (sandbox_create.go, exec_start.go) act, and NAME_status.go says what stands in the status. journal.go is what is
 // written before a remote is made, attempts.go what a process remembers of attempts, references.go reads what specs refer
-// to, redact.go keeps Secrets out of stored output, trouble.go makes errors into conditions, patch.go has the writes, and
-// wake.go lets one reconciler wake another.
+// to, redact.go keeps Secrets out of stored output, trouble.go makes errors into conditions, patch.go has the writes, wake.go
+// lets one reconciler wake another, and shard.go says which objects are whose where there are several instances.
 package controller
 
 import (
@@ -40,6 +40,8 @@ type Options struct {
 	Namespace string
 	// Namespaced says that the operator sees some namespaces only, and no ClusterSandboxProviders.
 	Namespaced bool
+	// Shard is which of several instances this one is. The manager's cache must have what Shard.Selector matches.
+	Shard Shard
 	// Workers is how many objects of a kind are worked on at once; 0 = DefaultWorkers.
 	Workers int
 	// Period is how often each provider is called to see that it works and what became of its remotes; 0 = DefaultPeriod.
@@ -92,14 +94,14 @@ type shared struct {
 func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	options.setDefaults()
 	s := &shared{
-		client:   mgr.GetClient(),
+		client:   &shardClient{Client: mgr.GetClient(), shard: options.Shard},
 		live:     mgr.GetAPIReader(),
 		recorder: mgr.GetEventRecorder("sandbox-operator"),
 		clock:    clock.RealClock{},
 		finder:   provider.Finder{Reader: mgr.GetClient(), Namespaced: options.Namespaced},
 		doors: &provider.Doors{
 			Registry: options.Registry, Secrets: mgr.GetAPIReader(), Writer: mgr.GetClient(), Namespace: options.Namespace,
-			Reach: options.Reach, Workers: options.Workers,
+			Reach: options.Reach, Workers: options.Workers, Share: options.share(),
 		},
 		lists:   &inventory.Lists{Clock: clock.RealClock{}, Installation: options.Installation, Period: options.Period},
 		wakes:   newWakes(),

@@ -85,7 +85,7 @@ func (p *execPass) compact(ctx context.Context) error {
 	if err := p.live.Get(ctx, client.ObjectKeyFromObject(p.exec), &live); err != nil {
 		return client.IgnoreNotFound(err)
 	}
-	if live.UID != p.exec.UID || !hasOutput(&live.Status) {
+	if live.UID != p.exec.UID || !hasOutput(&live.Status) || !p.options.Shard.Has(&live) {
 		return nil
 	}
 	status := map[string]any{}

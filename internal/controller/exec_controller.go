@@ -65,6 +65,8 @@ type execPass struct {
 	exec, before *v1alpha1.SandboxExec
 	// sandbox is the Sandbox of the name that the spec says, or the one that was made for this attempt; nil = there is none.
 	sandbox *v1alpha1.Sandbox
+	// elsewhere says that another instance of the operator works on that Sandbox: nothing is started in it, and what was goes on.
+	elsewhere bool
 	// conflict says that one has the name of the latter, and is not ours.
 	conflict bool
 	// leftover was made for the attempt before; nil = there is none.
@@ -116,7 +118,7 @@ func (r *execReconciler) Reconcile(ctx context.Context, request ctrl.Request) (c
 	}
 	p := &execPass{execReconciler: r, before: &before, exec: before.DeepCopy(), now: r.clock.Now()}
 	if err := p.observeSandbox(ctx); err != nil {
-		return ctrl.Result{}, err
+		return pass(ctrl.Result{}, err)
 	}
 	return pass(p.do(ctx, decideExec(p.facts())))
 }
@@ -130,6 +132,11 @@ func (p *execPass) observeSandbox(ctx context.Context) error {
 	}
 	if p.sandbox, err = p.readSandbox(ctx, sandboxNameOf(p.exec, attempt)); err != nil {
 		return err
+	}
+	if p.sandbox == nil && p.exec.Status.Outcome == "" && (!oneShot || p.exec.Status.StartTime != nil) {
+		if err := p.readElsewhere(ctx); err != nil {
+			return err
+		}
 	}
 	if oneShot && p.sandbox != nil && !metav1.IsControlledBy(p.sandbox, p.exec) {
 		p.sandbox, p.conflict = nil, true
@@ -195,13 +202,13 @@ func (p *execPass) startDeadline() time.Time {
 }
 
 func (p *execPass) sandboxReady() bool {
-	return p.sandbox != nil && p.sandbox.DeletionTimestamp == nil && p.sandbox.Status.State == v1alpha1.SandboxRunning &&
+	return p.sandbox != nil && !p.elsewhere && p.sandbox.DeletionTimestamp == nil && p.sandbox.Status.State == v1alpha1.SandboxRunning &&
 		!p.isForeign(p.sandbox) && meta.IsStatusConditionTrue(p.sandbox.Status.Conditions, v1alpha1.ConditionReady)
 }
 
 // sandboxFailed says that waiting is of no use. A Sandbox that is paused may be resumed.
 func (p *execPass) sandboxFailed() bool {
-	if p.sandbox == nil || p.sandbox.DeletionTimestamp != nil {
+	if p.sandbox == nil || p.elsewhere || p.sandbox.DeletionTimestamp != nil {
 		return false
 	}
 	stalled := meta.FindStatusCondition(p.sandbox.Status.Conditions, v1alpha1.ConditionStalled)

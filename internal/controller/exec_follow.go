@@ -189,7 +189,9 @@ func (p *execPass) runnerLost(ctx context.Context, run execution.Run, after time
 func (p *execPass) callFailed(ctx context.Context, door *provider.Door, err error) (ctrl.Result, error) {
 	if errors.Is(err, backends.NotFound) || errors.Is(err, backends.NotRunning) {
 		ctrl.LoggerFrom(ctx).Info("The sandbox of a run can't be reached", "sandboxID", p.exec.Status.SandboxID, "cause", err.Error())
-		p.wakes.suspect(p.sandbox)
+		if !p.elsewhere {
+			p.wakes.suspect(p.sandbox)
+		}
 		return p.lostAtProvider(ctx, door)
 	}
 	if errors.Is(err, backends.Invalid) {

@@ -48,18 +48,18 @@ func (p *execPass) makeSandbox(ctx context.Context) (ctrl.Result, error) {
 	if err := controllerutil.SetControllerReference(p.exec, sandbox, p.client.Scheme()); err != nil {
 		return ctrl.Result{}, fmt.Errorf("owning the run's sandbox: %w", err)
 	}
+	copyShard(sandbox, p.exec)
 	err := p.client.Create(ctx, sandbox)
 	switch {
 	case apierrors.IsAlreadyExists(err):
-		// The cache has not seen it yet, whosever it is.
-		return ctrl.Result{RequeueAfter: jittered(conflictDelay)}, nil
+		return p.metExisting(ctx)
 	case apierrors.IsInvalid(err), apierrors.IsForbidden(err):
 		return p.endUnstarted(ctx, ending{outcome: v1alpha1.OutcomeStartFailed, reason: v1alpha1.ReasonSandboxFailed,
 			message: "The command was not started: its Sandbox can't be made: " + err.Error()})
 	case err != nil:
 		return ctrl.Result{}, fmt.Errorf("making the run's sandbox: %w", err)
 	}
-	return ctrl.Result{RequeueAfter: ownSandboxTime}, nil
+	return ctrl.Result{RequeueAfter: ownSandboxTime}, p.keepShard(ctx, sandbox)
 }
 
 // isNewlyMade says that the run's own Sandbox was made a moment ago.
@@ -93,7 +93,7 @@ func (p *execPass) discardSandboxes(ctx context.Context) error {
 			continue
 		}
 		p.spent.forget(sandbox.Status.SandboxID)
-		err := p.client.Delete(ctx, sandbox, client.Preconditions{UID: &sandbox.UID})
+		err := p.client.Delete(ctx, sandbox, client.Preconditions{UID: &sandbox.UID, ResourceVersion: &sandbox.ResourceVersion})
 		if client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("deleting the run's sandbox: %w", err)
 		}

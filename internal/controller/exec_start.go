@@ -25,7 +25,11 @@ func (p *execPass) wait(ctx context.Context) (ctrl.Result, error) {
 	if p.isNewlyMade() {
 		return ctrl.Result{RequeueAfter: ownSandboxTime}, nil
 	}
-	p.setProgress(v1alpha1.ConditionReconciling, v1alpha1.ReasonWaitingForSandbox, p.waitingFor())
+	reason := v1alpha1.ReasonWaitingForSandbox
+	if p.elsewhere {
+		reason = v1alpha1.ReasonOtherShard
+	}
+	p.setProgress(v1alpha1.ConditionReconciling, reason, p.waitingFor())
 	return ctrl.Result{RequeueAfter: p.untilStartDeadline()}, p.record(ctx)
 }
 
@@ -34,6 +38,9 @@ func (p *execPass) waitingFor() string {
 	name := sandboxNameOf(p.exec, attemptOf(p.exec))
 	if p.sandbox == nil {
 		return fmt.Sprintf("Sandbox %q does not exist", name)
+	}
+	if p.elsewhere {
+		return p.elsewhereMessage()
 	}
 	message := fmt.Sprintf("Sandbox %q is not Ready", name)
 	if ready := meta.FindStatusCondition(p.sandbox.Status.Conditions, v1alpha1.ConditionReady); ready != nil {

@@ -13,10 +13,12 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
@@ -39,6 +41,8 @@ type providerReconciler struct {
 	memories *memories
 	// renewed are ends that were moved, or should have been.
 	renewed *renewed
+	// looks are Sandboxes of other instances that were asked to look at their remotes.
+	looks *looks
 }
 
 // providerPass carries what one pass over one provider needs.
@@ -60,17 +64,26 @@ func (s *shared) setupProviders(mgr ctrl.Manager) error {
 		kinds["clustersandboxprovider"] = func() client.Object { return &v1alpha1.ClusterSandboxProvider{} }
 	}
 	for name, empty := range kinds {
-		r := &providerReconciler{shared: s, empty: empty, memories: newMemories(), renewed: newRenewed()}
-		options := s.controllerOptions()
-		options.MaxConcurrentReconciles = min(options.MaxConcurrentReconciles, 8)
+		if s.options.Shard.Follows {
+			if err := s.setupFollower(mgr, name, empty); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			continue
+		}
+		r := &providerReconciler{shared: s, empty: empty, memories: newMemories(), renewed: newRenewed(), looks: newLooks()}
 		changed := predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, deletionStarted(),
 			annotationChanged(v1alpha1.DestroyOrphanAnnotation), annotationChanged(v1alpha1.AcceptLossesAnnotation),
 			annotationChanged(v1alpha1.AbandonAnnotation))
-		err := ctrl.NewControllerManagedBy(mgr).
+		gone := handler.EnqueueRequestsFromMapFunc(r.providerOf)
+		controllers := ctrl.NewControllerManagedBy(mgr)
+		if others := s.options.Shard.Others; others != nil {
+			controllers.WatchesRawSource(source.Kind[client.Object](others, &v1alpha1.Sandbox{}, gone, onlyDeletes()))
+		}
+		err := controllers.
 			Named(name).
 			For(empty(), builder.WithPredicates(changed)).
-			Watches(&v1alpha1.Sandbox{}, handler.EnqueueRequestsFromMapFunc(r.providerOf), builder.WithPredicates(onlyDeletes())).
-			WithOptions(options).
+			Watches(&v1alpha1.Sandbox{}, gone, builder.WithPredicates(onlyDeletes())).
+			WithOptions(s.providerOptions()).
 			Complete(r)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
@@ -79,12 +92,20 @@ func (s *shared) setupProviders(mgr ctrl.Manager) error {
 	return nil
 }
 
+func (s *shared) providerOptions() controller.Options {
+	options := s.controllerOptions()
+	options.MaxConcurrentReconciles = min(options.MaxConcurrentReconciles, 8)
+	return options
+}
+
 // Reconcile makes one pass over one provider.
 func (r *providerReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	before := r.empty()
 	if err := r.client.Get(ctx, request.NamespacedName, before); err != nil {
 		if apierrors.IsNotFound(err) {
-			r.memories.forget(r.doors.ForgetName(provider.Of(r.empty()).Kind, request.Namespace, request.Name))
+			uid := r.doors.ForgetName(provider.Of(r.empty()).Kind, request.Namespace, request.Name)
+			r.memories.forget(uid)
+			r.looks.forget(uid)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}

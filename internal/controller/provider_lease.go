@@ -60,7 +60,7 @@ func (p *providerPass) renew(ctx context.Context, due dueLease) {
 	case errors.Is(err, provider.ErrBusy), errors.Is(err, backends.RateLimited):
 		// It is due again at the next period.
 	case errors.Is(err, backends.NotFound):
-		p.wakes.suspect(p.sandboxes[due.uid])
+		p.stir(ctx, p.sandboxes[due.uid])
 	default:
 		ctrl.LoggerFrom(ctx).Info("Could not renew the lease of a sandbox", "sandboxID", due.id, "cause", err.Error())
 	}

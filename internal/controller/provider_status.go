@@ -58,11 +58,13 @@ func (p *providerPass) record(ctx context.Context, err error) error {
 	if p.verdict != nil {
 		p.recordInventory()
 	}
+	conditions, generation := &p.provider.Status.Conditions, p.provider.Object.GetGeneration()
 	if p.leaving() {
-		p.recordLeaving()
+		if p.recordLeaving(); p.verdict != nil && p.verdict.Changed {
+			setProgress(conditions, generation, v1alpha1.ConditionStalled, v1alpha1.ReasonAccountChanged, p.changedMessage())
+		}
 		return p.writeStatus(ctx)
 	}
-	conditions, generation := &p.provider.Status.Conditions, p.provider.Object.GetGeneration()
 	switch t, ok := troubleOf(err); {
 	case err == nil && p.verdict.Changed:
 		setProgress(conditions, generation, v1alpha1.ConditionStalled, v1alpha1.ReasonAccountChanged, p.changedMessage())

@@ -45,14 +45,20 @@ func (p *providerPass) judge(ctx context.Context) error {
 	return nil
 }
 
-// readSandboxes adds all Sandboxes as the cache has them. They are not to be changed.
+// readSandboxes adds all Sandboxes as the caches have them: this instance's, and those of the others. They are not to be changed.
 func (p *providerPass) readSandboxes(ctx context.Context) error {
-	var sandboxes v1alpha1.SandboxList
-	if err := p.client.List(ctx, &sandboxes, client.UnsafeDisableDeepCopy); err != nil {
-		return fmt.Errorf("listing sandboxes: %w", err)
+	readers := []client.Reader{p.client}
+	if others := p.options.Shard.Others; others != nil {
+		readers = append(readers, others)
 	}
-	for i := range sandboxes.Items {
-		p.sandboxes[string(sandboxes.Items[i].UID)] = &sandboxes.Items[i]
+	for _, reader := range readers {
+		var sandboxes v1alpha1.SandboxList
+		if err := reader.List(ctx, &sandboxes, client.UnsafeDisableDeepCopy); err != nil {
+			return fmt.Errorf("listing sandboxes: %w", err)
+		}
+		for i := range sandboxes.Items {
+			p.sandboxes[string(sandboxes.Items[i].UID)] = &sandboxes.Items[i]
+		}
 	}
 	return nil
 }
@@ -155,8 +161,9 @@ func (p *providerPass) follow(ctx context.Context) error {
 	if p.verdict.Changed {
 		return nil
 	}
+	p.looks.keep(p.provider.Object.GetUID(), p.verdict.Stirred)
 	for _, uid := range p.verdict.Stirred {
-		p.wakes.suspect(p.sandboxes[uid])
+		p.stir(ctx, p.sandboxes[uid])
 	}
 	if p.inUse() {
 		if err := p.doors.SaveCredentials(ctx, p.provider, p.door); err != nil {

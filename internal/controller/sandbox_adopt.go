@@ -73,8 +73,13 @@ func (p *sandboxPass) adoptable(ctx context.Context, door *provider.Door) (backe
 
 // adoptedBy returns the Sandbox that has the remote, or that asked for it first; "" = this one may have it.
 func (p *sandboxPass) adoptedBy(ctx context.Context, door *provider.Door) (string, error) {
+	var reader client.Reader = p.client
+	if p.options.Shard.isOneOfSeveral() {
+		// The cache has not those of the other instances.
+		reader = p.live
+	}
 	var sandboxes v1alpha1.SandboxList
-	if err := p.client.List(ctx, &sandboxes, client.UnsafeDisableDeepCopy); err != nil {
+	if err := reader.List(ctx, &sandboxes, client.UnsafeDisableDeepCopy); err != nil {
 		return "", fmt.Errorf("listing sandboxes: %w", err)
 	}
 	for i := range sandboxes.Items {

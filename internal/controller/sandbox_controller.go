@@ -84,6 +84,8 @@ func (s *shared) setupSandbox(mgr ctrl.Manager) error {
 		For(&v1alpha1.Sandbox{}, builder.WithPredicates(changed)).
 		Watches(&v1alpha1.SandboxProvider{}, waiting, usable).
 		Watches(&v1alpha1.SandboxExec{}, handler.EnqueueRequestsFromMapFunc(r.usedBy), builder.WithPredicates(usageChanged())).
+		Watches(&v1alpha1.SandboxExec{}, handler.EnqueueRequestsFromMapFunc(r.madeFor), builder.WithPredicates(onlyDeletes())).
+		Watches(&v1alpha1.Sandbox{}, handler.EnqueueRequestsFromMapFunc(r.askedToLook), builder.WithPredicates(lookAsked())).
 		WatchesRawSource(s.wakes.source()).
 		WithOptions(s.controllerOptions()).
 		Complete(r)
@@ -103,6 +105,9 @@ func (r *sandboxReconciler) Reconcile(ctx context.Context, request ctrl.Request)
 	if p.foreign = r.isForeign(&before); p.foreign {
 		// What another installation began is for that one to find.
 		p.journal = nil
+	}
+	if moved, err := p.followRun(ctx); moved || err != nil {
+		return pass(ctrl.Result{}, err)
 	}
 	if err := p.observe(ctx); err != nil {
 		return ctrl.Result{}, err

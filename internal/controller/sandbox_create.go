@@ -289,7 +289,9 @@ func (p *sandboxPass) overdue(door *provider.Door) bool {
 // mayAppear returns how long a remote of the journal's attempt may still appear.
 func (p *sandboxPass) mayAppear(door *provider.Door) time.Duration {
 	registration := door.Registration()
-	if p.settled.has(p.journal) || registration.CreateEndsWithCaller {
+	// Where there are several instances, a changed label may have brought the Sandbox here, and the other is alive.
+	callerIsGone := registration.CreateEndsWithCaller && !p.options.Shard.isOneOfSeveral()
+	if p.settled.has(p.journal) || callerIsGone {
 		return 0
 	}
 	return registration.CreateDeadline + registration.VisibilityDelay - p.now.Sub(p.journal.Time)

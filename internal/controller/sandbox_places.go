@@ -34,7 +34,7 @@ var waitingGauge = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 
 func init() { metrics.Registry.MustRegister(waitingGauge) }
 
-// places give out what limits.maxSandboxes leaves, in the order in which the Sandboxes were created.
+// places give out what this instance's part of limits.maxSandboxes leaves, in the order in which the Sandboxes were created.
 type places struct {
 	// mutex makes deciding and taking one step.
 	mutex sync.Mutex
@@ -49,10 +49,18 @@ func newPlaces() *places {
 }
 
 // placeError says that there is no place now.
-type placeError struct{ most int32 }
+type placeError struct {
+	most int32
+	// part is this instance's, where several share the provider.
+	part int
+}
 
 func (e *placeError) Error() string {
-	return fmt.Sprintf("The provider may have %d sandboxes (limits.maxSandboxes): this one waits for its turn", e.most)
+	if e.part == int(e.most) {
+		return fmt.Sprintf("The provider may have %d sandboxes (limits.maxSandboxes): this one waits for its turn", e.most)
+	}
+	return fmt.Sprintf("The provider may have %d sandboxes (limits.maxSandboxes), %d of them made by the instance of the operator that "+
+		"this one belongs to: it waits for its turn", e.most, e.part)
 }
 
 // take takes a place for the Sandbox of the pass, or fails with a placeError. The function that it returns is called when the
@@ -67,6 +75,7 @@ func (l *places) take(ctx context.Context, p *sandboxPass, identity v1alpha1.Pro
 		return func() {}, nil
 	}
 	most := *chosen.Spec.Limits.MaxSandboxes
+	part := p.options.share().Of(int(most))
 	var sandboxes v1alpha1.SandboxList
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
@@ -85,10 +94,10 @@ func (l *places) take(ctx context.Context, p *sandboxPass, identity v1alpha1.Pro
 			before++
 		}
 	}
-	if before >= int(most) {
+	if before >= part {
 		set(l.waiting, identity.UID, p.sandbox.UID, p.sandbox.DeepCopy())
 		l.measure(identity)
-		return nil, &placeError{most}
+		return nil, &placeError{most, part}
 	}
 	set(l.taken, identity.UID, p.sandbox.UID, true)
 	delete(l.waiting[identity.UID], p.sandbox.UID)

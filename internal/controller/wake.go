@@ -32,10 +32,15 @@ func newWakes() *wakes {
 
 // suspect wakes the Sandbox and has it look at its remote.
 func (w *wakes) suspect(sandbox *v1alpha1.Sandbox) {
-	w.mutex.Lock()
-	w.suspects[sandbox.UID] = struct{}{}
-	w.mutex.Unlock()
+	w.mark(sandbox.UID)
 	w.wake(sandbox)
+}
+
+// mark has the Sandbox look at its remote in its next pass.
+func (w *wakes) mark(uid types.UID) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	w.suspects[uid] = struct{}{}
 }
 
 // wake has the Sandbox looked at again.

@@ -48,6 +48,7 @@ type settings struct {
 	namespaces                   string
 	watched                      []string // what namespaces says; none = all
 	backends, providerHosts      string
+	shards                       shardFlags
 	workers                      int
 	period, deletionDeadline     time.Duration
 	orphanGrace, compactAfter    time.Duration
@@ -110,6 +111,7 @@ func flags(registry *backends.Registry) *settings {
 	f.StringVar(&s.namespaces, "namespaces", "",
 		"The namespaces that the operator works in, separated by commas, with rights in these alone and no "+
 			"ClusterSandboxProviders. Default: all.")
+	s.shards.flags(f)
 	f.StringVar(&s.backends, "backends", "",
 		"The backends that can be used, separated by commas. Default: all but those that use the operator's own machine (local).")
 	f.StringVar(&s.providerHosts, "provider-hosts", "",
@@ -159,13 +161,16 @@ func run(ctx context.Context, s *settings, registry *backends.Registry) error {
 	if s.watched, err = parseNamespaces(s.namespaces); err != nil {
 		return fmt.Errorf("--namespaces: %w", err)
 	}
+	if err := s.shards.check(); err != nil {
+		return err
+	}
 	config, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("finding the cluster (set KUBECONFIG or --kubeconfig): %w", err)
 	}
 	// The API server's own fairness bounds the operator better than a fixed rate.
 	config.QPS = -1
-	mgr, err := newManager(config, s)
+	mgr, shard, err := newManager(config, s)
 	if err != nil {
 		return err
 	}
@@ -176,7 +181,7 @@ func run(ctx context.Context, s *settings, registry *backends.Registry) error {
 	}
 	options := controller.Options{
 		Registry: registry, Installation: s.installation, Namespace: s.namespace, Reach: reach,
-		Namespaced: len(s.watched) > 0,
+		Namespaced: len(s.watched) > 0, Shard: shard,
 		Workers: s.workers, Period: s.period, DeletionDeadline: s.deletionDeadline,
 		OrphanGrace: s.orphanGrace, CompactAfter: s.compactAfter,
 	}
@@ -188,11 +193,12 @@ func run(ctx context.Context, s *settings, registry *backends.Registry) error {
 	if err := controller.Setup(ctx, mgr, options); err != nil {
 		return err
 	}
-	ctrl.Log.Info("Starting", "version", s.version, "installation", s.installation, "namespace", s.namespace)
+	ctrl.Log.Info("Starting", "version", s.version, "installation", s.installation, "namespace", s.namespace, "shard", shard.Name,
+		"instances", shard.Instances)
 	return mgr.Start(ctx)
 }
 
-func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
+func newManager(config *rest.Config, s *settings) (ctrl.Manager, controller.Shard, error) {
 	scheme := runtime.NewScheme()
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
 	utilruntime.Must(v1alpha1.AddToScheme(scheme))
@@ -205,13 +211,13 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 		Metrics:                       metrics,
 		HealthProbeBindAddress:        s.probeAddress,
 		LeaderElection:                s.leaderElect,
-		LeaderElectionID:              "manager.sandboxes.run",
+		LeaderElectionID:              s.shards.leaseName(),
 		LeaderElectionNamespace:       s.namespace,
 		LeaderElectionReleaseOnCancel: true,
 		LeaseDuration:                 &s.lease.duration,
 		RenewDeadline:                 &s.lease.renewDeadline,
 		RetryPeriod:                   &s.lease.retryPeriod,
-		Cache:                         cache.Options{DefaultTransform: controller.StripFinished},
+		Cache:                         cache.Options{DefaultTransform: controller.StripFinished, ByObject: s.shards.selected()},
 		Client: client.Options{Cache: &client.CacheOptions{
 			// Secrets and ConfigMaps are read when they are used, and kept nowhere.
 			DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}},
@@ -233,9 +239,13 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 	}
 	mgr, err := ctrl.NewManager(config, options)
 	if err != nil {
-		return nil, fmt.Errorf("making the manager: %w", err)
+		return nil, controller.Shard{}, fmt.Errorf("making the manager: %w", err)
 	}
-	return mgr, addProbes(mgr, s)
+	shard := s.shards.shard()
+	if shard.Others, err = s.shards.others(mgr, options.Cache); err != nil {
+		return nil, shard, err
+	}
+	return mgr, shard, addProbes(mgr, shard, s)
 }
 
 // installationID is the UID of the namespace kube-system, which stands for the cluster. An operator for some namespaces can't read

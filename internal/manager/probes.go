@@ -14,17 +14,24 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
+	"github.com/sandbox-operator/sandbox-operator/internal/controller"
 )
 
 // addProbes has /healthz say that the process answers, and /readyz that it could work at once: the CRDs are there, may be read,
 // and the cache has what there is. A replica that waits for its turn as leader fills its cache by the question, and so takes over
 // without reading everything first.
-func addProbes(mgr ctrl.Manager, s *settings) error {
+func addProbes(mgr ctrl.Manager, shard controller.Shard, s *settings) error {
 	kinds := []client.Object{&v1alpha1.Sandbox{}, &v1alpha1.SandboxExec{}, &v1alpha1.SandboxProvider{}}
 	if len(s.watched) == 0 {
 		kinds = append(kinds, &v1alpha1.ClusterSandboxProvider{})
 	}
-	return errors.Join(mgr.AddHealthzCheck("healthz", healthz.Ping), mgr.AddReadyzCheck("readyz", haveSeen(mgr.GetCache(), kinds)))
+	failures := []error{
+		mgr.AddHealthzCheck("healthz", healthz.Ping), mgr.AddReadyzCheck("readyz", haveSeen(mgr.GetCache(), kinds)),
+	}
+	if shard.Others != nil {
+		failures = append(failures, mgr.AddReadyzCheck("others", haveSeen(shard.Others, []client.Object{&v1alpha1.Sandbox{}})))
+	}
+	return errors.Join(failures...)
 }
 
 func haveSeen(informers cache.Informers, kinds []client.Object) healthz.Checker {

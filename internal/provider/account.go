@@ -43,14 +43,14 @@ type account struct {
 	pausedUntil atomic.Int64
 }
 
-func newAccount(key string, registration backends.Registration, all *pool) *account {
+func newAccount(key string, registration backends.Registration, all *pool, share Share) *account {
 	concurrency := int(registration.Concurrency)
 	if concurrency == 0 {
 		concurrency = defaultConcurrency
 	}
 	return &account{
 		key:    key,
-		places: &places{pool: all, own: concurrency},
+		places: &places{pool: all, own: share.ofCalls(concurrency)},
 		turns:  &turns{},
 		breaker: circuitbreaker.NewBuilder[any]().
 			WithFailureThreshold(breakerFailures).WithDelay(breakerDelay).WithSuccessThreshold(1).Build(),

@@ -63,6 +63,19 @@ func (d *Doors) SaveCredentials(ctx context.Context, p Provider, door *Door) err
 	return nil
 }
 
+// IsCopied says that the door leads to the account of the operator's copy, or that there is no copy. As a copy is only changed for
+// an account that was seen to have what it should, this is how an instance that lists no account knows which one was seen.
+func (d *Doors) IsCopied(ctx context.Context, p Provider, door *Door) (bool, error) {
+	if len(door.registration.Setup.Keys) == 0 {
+		return true, nil
+	}
+	existing, err := d.readCopy(ctx, p)
+	if err != nil || existing == nil {
+		return err == nil, err
+	}
+	return accountKey(p.Spec.Backend, existing.Annotations[endpointAnnotation], existing.Data) == door.account.key, nil
+}
+
 // RemoveCredentials removes the operator's copy of a provider's credentials.
 func (d *Doors) RemoveCredentials(ctx context.Context, p Provider) error {
 	if d.Writer == nil {

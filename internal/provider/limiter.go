@@ -27,24 +27,27 @@ type limiter struct {
 	mutex sync.Mutex
 	// calls is nil where requestsPerSecond is not set.
 	calls *rate.Limiter
-	// creates are the times of the latest creations, as many as createsPerMinute; next is the place of the oldest.
+	// creates are the times of the latest creations, as many as may be within the window; next is the place of the oldest.
 	creates []time.Time
 	next    int
+	window  time.Duration
 	// urgent is how many callers want to go before creations.
 	urgent int
 }
 
 func newLimiter() *limiter { return &limiter{} }
 
-// configure sets the limits; zero values are no limit. What was counted before goes on counting.
-func (l *limiter) configure(limits v1alpha1.ProviderLimits) {
+// configure sets this instance's share of the limits; zero values are no limit. What was counted before goes on counting.
+func (l *limiter) configure(limits v1alpha1.ProviderLimits, share Share) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	l.configureCalls(limits)
-	l.configureCreates(int(limits.CreatesPerMinute))
+	l.configureCalls(limits, share)
+	most, window := share.perWindow(int(limits.CreatesPerMinute), minute)
+	l.window = window
+	l.configureCreates(most)
 }
 
-func (l *limiter) configureCalls(limits v1alpha1.ProviderLimits) {
+func (l *limiter) configureCalls(limits v1alpha1.ProviderLimits, share Share) {
 	if limits.RequestsPerSecond == 0 {
 		l.calls = nil
 		return
@@ -53,22 +56,23 @@ func (l *limiter) configureCalls(limits v1alpha1.ProviderLimits) {
 	if burst == 0 {
 		burst = int(limits.RequestsPerSecond)
 	}
+	perSecond, burst := rate.Limit(share.ofRate(limits.RequestsPerSecond)), share.ofCalls(burst)
 	if l.calls == nil {
-		l.calls = rate.NewLimiter(rate.Limit(limits.RequestsPerSecond), burst)
+		l.calls = rate.NewLimiter(perSecond, burst)
 		return
 	}
-	l.calls.SetLimit(rate.Limit(limits.RequestsPerSecond))
+	l.calls.SetLimit(perSecond)
 	l.calls.SetBurst(burst)
 }
 
-func (l *limiter) configureCreates(perMinute int) {
-	if perMinute == len(l.creates) {
+func (l *limiter) configureCreates(most int) {
+	if most == len(l.creates) {
 		return
 	}
 	// The latest creations, the oldest first, as many as fit.
 	latest := append(append([]time.Time{}, l.creates[l.next:]...), l.creates[:l.next]...)
-	latest = latest[max(len(latest)-perMinute, 0):]
-	l.creates = append(make([]time.Time, perMinute-len(latest)), latest...)
+	latest = latest[max(len(latest)-most, 0):]
+	l.creates = append(make([]time.Time, most-len(latest)), latest...)
 	l.next = 0
 }
 
@@ -118,9 +122,9 @@ func (l *limiter) createDelay(ahead int, now time.Time) (delay, apart time.Durat
 	if len(l.creates) == 0 {
 		return 0, 0
 	}
-	apart = minute / time.Duration(len(l.creates))
+	apart = l.window / time.Duration(len(l.creates))
 	place := (l.next + min(ahead, len(l.creates)-1)) % len(l.creates)
-	if delay = l.creates[place].Add(minute).Sub(now); delay <= 0 && ahead >= len(l.creates) {
+	if delay = l.creates[place].Add(l.window).Sub(now); delay <= 0 && ahead >= len(l.creates) {
 		delay = yielding
 	}
 	return delay, apart

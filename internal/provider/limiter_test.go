@@ -32,7 +32,7 @@ func TestALimiterWithoutLimitsLetsAllThrough(t *testing.T) {
 
 func TestRequestsPerSecondAndBurst(t *testing.T) {
 	l := newLimiter()
-	l.configure(v1alpha1.ProviderLimits{RequestsPerSecond: 10, Burst: 3})
+	l.configure(v1alpha1.ProviderLimits{RequestsPerSecond: 10, Burst: 3}, Share{})
 	if n := taken(l, "get", noon, 20, 0); n != 3 {
 		t.Errorf("at once it let %d through", n)
 	}
@@ -43,7 +43,7 @@ func TestRequestsPerSecondAndBurst(t *testing.T) {
 
 func TestCreatesWithinAnyMinute(t *testing.T) {
 	l := newLimiter()
-	l.configure(v1alpha1.ProviderLimits{CreatesPerMinute: 5})
+	l.configure(v1alpha1.ProviderLimits{CreatesPerMinute: 5}, Share{})
 	if n := taken(l, operationCreate, noon, 20, time.Second); n != 5 {
 		t.Errorf("in 20 seconds it let %d through", n)
 	}
@@ -60,13 +60,13 @@ func TestCreatesWithinAnyMinute(t *testing.T) {
 
 func TestChangedLimitsForgetNothing(t *testing.T) {
 	l := newLimiter()
-	l.configure(v1alpha1.ProviderLimits{CreatesPerMinute: 5})
+	l.configure(v1alpha1.ProviderLimits{CreatesPerMinute: 5}, Share{})
 	taken(l, operationCreate, noon, 5, 0)
-	l.configure(v1alpha1.ProviderLimits{CreatesPerMinute: 7})
+	l.configure(v1alpha1.ProviderLimits{CreatesPerMinute: 7}, Share{})
 	if n := taken(l, operationCreate, noon.Add(time.Second), 10, 0); n != 2 {
 		t.Errorf("raised by two, it let %d through", n)
 	}
-	l.configure(v1alpha1.ProviderLimits{CreatesPerMinute: 1})
+	l.configure(v1alpha1.ProviderLimits{CreatesPerMinute: 1}, Share{})
 	if n := taken(l, operationCreate, noon.Add(2*time.Second), 10, 0); n != 0 {
 		t.Errorf("lowered, it let %d through", n)
 	}
@@ -86,7 +86,7 @@ func TestRenewalsGoBeforeCreations(t *testing.T) {
 
 func TestWhoGoesBeforeFindsTheRateUntouched(t *testing.T) {
 	l := newLimiter()
-	l.configure(v1alpha1.ProviderLimits{RequestsPerSecond: 10, Burst: 3, CreatesPerMinute: 2})
+	l.configure(v1alpha1.ProviderLimits{RequestsPerSecond: 10, Burst: 3, CreatesPerMinute: 2}, Share{})
 	for _, c := range []struct {
 		operation string
 		ahead     int
@@ -113,8 +113,8 @@ func TestTheStrictestLimitHolds(t *testing.T) {
 }
 
 func TestThePagesOfAListKeepTheRate(t *testing.T) {
-	a := newAccount("key", backends.Registration{}, &pool{})
-	a.limiter.configure(v1alpha1.ProviderLimits{RequestsPerSecond: 100, Burst: 1})
+	a := newAccount("key", backends.Registration{}, &pool{}, Share{})
+	a.limiter.configure(v1alpha1.ProviderLimits{RequestsPerSecond: 100, Burst: 1}, Share{})
 	began := time.Now()
 	for range 11 {
 		if err := a.nextPage(t.Context()); err != nil {

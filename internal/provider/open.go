@@ -37,6 +37,8 @@ type Doors struct {
 
 	// Workers is how many calls may be under way at once, over all accounts; 0 = any number.
 	Workers int
+	// Share is this instance's part of what accounts allow.
+	Share Share
 
 	mutex    sync.Mutex
 	calls    pool
@@ -258,7 +260,7 @@ func (d *Doors) keep(p Provider, door *Door, before string) {
 		d.doors, d.accounts, d.limits = map[types.UID]*Door{}, map[string]*account{}, map[types.UID]v1alpha1.ProviderLimits{}
 	}
 	if d.accounts[key] == nil {
-		d.accounts[key] = newAccount(key, door.registration, &d.calls)
+		d.accounts[key] = newAccount(key, door.registration, &d.calls, d.Share)
 	}
 	door.account = d.accounts[key]
 	uid := p.Object.GetUID()
@@ -297,7 +299,7 @@ func (d *Doors) accountBefore(ctx context.Context, p Provider, registration back
 	return accountKey(registration.Name, secret.Annotations[endpointAnnotation], secret.Data), nil
 }
 
-// limit has an account keep the strictest limits of its providers. The mutex is held.
+// limit has an account keep its share of the strictest limits of its providers. The mutex is held.
 func (d *Doors) limit(a *account) {
 	var all []v1alpha1.ProviderLimits
 	for uid, door := range d.doors {
@@ -309,8 +311,8 @@ func (d *Doors) limit(a *account) {
 		delete(d.accounts, a.key)
 	}
 	limits := strictest(all)
-	a.limiter.configure(limits)
-	a.places.configure(int(limits.MaxConcurrentCalls))
+	a.limiter.configure(limits, d.Share)
+	a.places.configure(d.Share.ofCalls(int(limits.MaxConcurrentCalls)))
 }
 
 // refusedConfig tells a wrong configuration from a machine or provider that can't be used now.

@@ -6,8 +6,8 @@
 // metrics, and errors without secrets.
 //
 // provider.go finds provider objects, credentials.go reads Secrets, copy.go keeps the operator's copy of them, open.go builds
-// and keeps doors; door.go, account.go, places.go, turns.go and limiter.go are what calls pass; standing.go says when NotFound is
-// believed, and metrics.go what is counted. What a user must mend is a [SetupError].
+// and keeps doors; door.go, account.go, places.go, turns.go and limiter.go are what calls pass, and share.go is one instance's part of
+// that; standing.go says when NotFound is believed, and metrics.go what is counted. What a user must mend is a [SetupError].
 package provider
 
 import (

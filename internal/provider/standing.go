@@ -33,6 +33,9 @@ func (d *Door) Verify() { d.standing.is.Store(verified) }
 // Distrust says that the account may be another than it was: nothing is made there, and NotFound is not believed.
 func (d *Door) Distrust() { d.standing.is.Store(changed) }
 
+// Verified says whether the account was seen to have what it should.
+func (d *Door) Verified() bool { return d.standing.is.Load() == verified }
+
 // Changed says whether the account may be another than it was, so that nothing may be made there.
 func (d *Door) Changed() bool { return d.standing.is.Load() == changed }
 

@@ -208,6 +208,12 @@ func (b *ExecBuilder) TTL(seconds int32) *ExecBuilder {
 	return b
 }
 
+// Label sets a label.
+func (b *ExecBuilder) Label(key, value string) *ExecBuilder {
+	b.exec.Labels = with(b.exec.Labels, key, value)
+	return b
+}
+
 // Annotation adds an annotation.
 func (b *ExecBuilder) Annotation(key, value string) *ExecBuilder {
 	b.exec.Annotations = with(b.exec.Annotations, key, value)

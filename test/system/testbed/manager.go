@@ -44,9 +44,14 @@ func (b *Bed) StartAnother(arguments ...string) (*Manager, error) {
 		return nil, err
 	}
 	defer func() { _ = log.Close() }()
-	command := exec.Command(b.program, slices.Concat(b.arguments(), b.more, arguments)...) //nolint:noctx // it is ended by the process ID
-	command.Dir = b.dir
-	command.Env = append(os.Environ(), "KUBECONFIG="+b.kubeconfig())
+	return Launch(b.program, b.kubeconfig(), log, slices.Concat(b.arguments(), b.more, arguments)...)
+}
+
+// Launch starts a manager's program beside its log; who calls it ends it.
+func Launch(program, kubeconfig string, log *os.File, arguments ...string) (*Manager, error) {
+	command := exec.Command(program, arguments...) //nolint:noctx // it is ended by the process ID
+	command.Dir = filepath.Dir(log.Name())
+	command.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
 	command.Stdout, command.Stderr = log, log
 	// It does not outlive a test that is killed.
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
