@@ -19,7 +19,7 @@ TESTFLAGS ?=
 ARGS ?=
 
 # The cluster's own tool where there is one, else the one that was built.
-KUBECTL ?= $(shell command -v kubectl || echo hack/with-binaries sh -c 'exec "$$KUBEBUILDER_ASSETS/kubectl" "$$@"' kubectl)
+KUBECTL ?= hack/kubectl
 CONTROLLER_GEN := hack/tool controller-gen
 KUSTOMIZE := hack/tool kustomize
 GOLANGCI_LINT := hack/tool golangci-lint
@@ -179,6 +179,8 @@ build-installer: manifests generate ## Write everything that installs the operat
 
 # Whether undeploy and uninstall make nothing of what is not there.
 ignore-not-found ?= false
+# How long undeploy waits for the operator to destroy the sandboxes.
+TIMEOUT ?= 5m
 
 .PHONY: install
 install: manifests ## Install the CRDs.
@@ -193,8 +195,8 @@ deploy: manifests ## Install CRDs and the operator with the image IMG.
 	hack/render $(IMG) | $(KUBECTL) apply --server-side -f -
 
 .PHONY: undeploy
-undeploy: ## Remove the operator and the CRDs.
-	hack/render $(IMG) | $(KUBECTL) delete --ignore-not-found=$(ignore-not-found) -f -
+undeploy: ## Destroy all sandboxes, and remove the operator and the CRDs after them (TIMEOUT=5m).
+	@KUBECTL='$(KUBECTL)' TIMEOUT=$(TIMEOUT) IGNORE_NOT_FOUND=$(ignore-not-found) hack/undeploy
 
 ##@ Housekeeping
 
