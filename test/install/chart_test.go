@@ -84,6 +84,9 @@ func expectSame(chart, kustomize map[string]any) {
 // setting is a line of values.yaml that has a value.
 var setting = regexp.MustCompile(`^\s*[a-zA-Z]+: \S`)
 
+// resource are lines that mean in the chart what they mean in a pod.
+var resource = regexp.MustCompile(`^\s+(requests:|limits:|cpu:|memory:)`)
+
 var _ = Describe("The Helm chart", func() {
 	It("gives the same objects as config/default", func(ctx context.Context) {
 		want := comparable(tool(ctx, "kustomize", "build", "config/default"))
@@ -99,18 +102,19 @@ var _ = Describe("The Helm chart", func() {
 		expectSame(got, want)
 	})
 
-	It("gives each namespace of sandboxes the roles of config/namespaced/workspace and config/kubernetes-backend", func(ctx context.Context) {
+	It("gives namespaces the roles of config/namespaced/workspace, and those with pods as sandboxes that for pods", func(ctx context.Context) {
 		got := comparable(helm(ctx, "--set", "namespaces={team-a}", "--set", "kubernetesBackend.namespaces={boxes}"))
-		for namespace, folder := range map[string]string{"team-a": "config/namespaced/workspace", "boxes": "config/kubernetes-backend"} {
-			for _, object := range documents(tool(ctx, "kustomize", "build", folder)) {
-				object.SetNamespace(namespace)
-				key := strings.Join([]string{object.GetKind(), namespace, object.GetName()}, " ")
-				Expect(got).To(HaveKey(key))
-				made := unstructured.Unstructured{Object: got[key].(map[string]any)} //nolint:forcetypeassert // a manifest's
-				made.SetLabels(nil)
-				Expect(made.Object).To(Equal(object.Object), key)
-			}
+		for _, object := range documents(tool(ctx, "kustomize", "build", "config/namespaced/workspace")) {
+			object.SetNamespace("team-a")
+			key := strings.Join([]string{object.GetKind(), "team-a", object.GetName()}, " ")
+			Expect(got).To(HaveKey(key))
+			made := unstructured.Unstructured{Object: got[key].(map[string]any)} //nolint:forcetypeassert // a manifest's
+			made.SetLabels(nil)
+			Expect(made.Object).To(Equal(object.Object), key)
 		}
+		Expect(got).To(HaveKey("RoleBinding boxes sandbox-operator-sandbox-pods-rolebinding"))
+		Expect(got["Role boxes sandbox-operator-sandbox-pods-role"]).To(HaveKeyWithValue("rules",
+			got["ClusterRole  sandbox-operator-sandbox-pods"].(map[string]any)["rules"])) //nolint:forcetypeassert // a manifest's
 	})
 
 	It("is well-formed to Helm's own linter", func(ctx context.Context) {
@@ -139,10 +143,12 @@ var _ = Describe("The Helm chart", func() {
 		Expect(slices.Sorted(maps.Keys(schema.Properties))).To(Equal(slices.Sorted(maps.Keys(values))))
 		explained := false
 		for line := range strings.Lines(string(text)) {
-			if setting.MatchString(line) && !strings.Contains(line, "cpu:") && !strings.Contains(line, "memory:") {
+			outer := regexp.MustCompile(`^[a-zA-Z]+:$`).MatchString(strings.TrimRight(line, "\n"))
+			if setting.MatchString(line) {
 				Expect(explained).To(BeTrue(), "no comment stands above %s", line)
 			}
-			explained = strings.HasPrefix(strings.TrimSpace(line), "#")
+			// A group's comment serves for its first value, and Kubernetes' own resources need none.
+			explained = strings.HasPrefix(strings.TrimSpace(line), "#") || explained && (outer || resource.MatchString(line))
 		}
 	})
 
