@@ -140,6 +140,11 @@ binaries: ## Build the programs for tests and the demo: control plane and runsc 
 control-plane: binaries bin/controlplane-up ## Run a control plane with the CRDs until Ctrl-C; its kubeconfig is bin/kubeconfig.
 	@hack/with-binaries bin/controlplane-up --kubeconfig bin/kubeconfig
 
+.PHONY: node
+node: bin/node-up ## Run a real cluster of one node, with pods, until Ctrl-C (root on Linux); its kubeconfig is bin/node.kubeconfig.
+	@hack/build-binaries k8s etcd node
+	@hack/with-binaries bin/node-up --kubeconfig bin/node.kubeconfig $(ARGS)
+
 ##@ Build
 
 .PHONY: build
@@ -149,6 +154,10 @@ build: ## Build the manager to bin/manager.
 .PHONY: bin/controlplane-up
 bin/controlplane-up:
 	@CGO_ENABLED=0 go build -trimpath -o $@ ./hack/controlplane-up
+
+.PHONY: bin/node-up
+bin/node-up:
+	@CGO_ENABLED=0 go build -trimpath -o $@ ./hack/node-up
 
 .PHONY: run
 run: ## Run the manager on this machine against the cluster of the current kubeconfig (ARGS=--backends=local).
@@ -199,7 +208,7 @@ undeploy: ## Remove the operator and the CRDs.
 
 .PHONY: clean
 clean: ## Remove what was built, but for tools and test programs, which take minutes.
-	rm -rf dist bin/manager bin/controlplane-up bin/render bin/fake-daytona bin/fake-e2b
+	rm -rf dist bin/manager bin/controlplane-up bin/node-up bin/render bin/fake-daytona bin/fake-e2b
 
 .PHONY: distclean
 distclean: clean ## Remove tools and test programs as well.
