@@ -38,6 +38,8 @@ type Options struct {
 	Installation string
 	// Namespace is the operator's own, where the Secrets of cluster providers live.
 	Namespace string
+	// Namespaced says that the operator sees some namespaces only, and no ClusterSandboxProviders.
+	Namespaced bool
 	// Workers is how many objects of a kind are worked on at once; 0 = DefaultWorkers.
 	Workers int
 	// Period is how often each provider is called to see that it works and what became of its remotes; 0 = DefaultPeriod.
@@ -94,7 +96,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		live:     mgr.GetAPIReader(),
 		recorder: mgr.GetEventRecorder("sandbox-operator"),
 		clock:    clock.RealClock{},
-		finder:   provider.Finder{Reader: mgr.GetClient()},
+		finder:   provider.Finder{Reader: mgr.GetClient(), Namespaced: options.Namespaced},
 		doors: &provider.Doors{
 			Registry: options.Registry, Secrets: mgr.GetAPIReader(), Writer: mgr.GetClient(), Namespace: options.Namespace,
 			Reach: options.Reach, Workers: options.Workers,
@@ -138,6 +140,13 @@ func (o *Options) setDefaults() {
 	if o.CompactAfter == 0 {
 		o.CompactAfter = DefaultCompactAfter
 	}
+}
+
+// liveFinder finds providers as the API server has them now.
+func (s *shared) liveFinder() provider.Finder {
+	live := s.finder
+	live.Reader = s.live
+	return live
 }
 
 // controllerOptions are those of one controller: failures of one object back off from 100 ms to a minute.
