@@ -38,7 +38,7 @@ func run() error {
 	kubeconfig := flags.String("kubeconfig", "kubeconfig", "file to write the administrator's kubeconfig to; gone at the end")
 	var options node.Options
 	flags.IntVar(&options.Workers, "workers", 1, "number of the cluster's nodes")
-	flags.Func("image", "archive with an image to load (docker save's, or an OCI layout as tar); may be repeated", func(archive string) error {
+	flags.Func("image", "archive to load an image from, docker save's or an OCI layout; may be repeated", func(archive string) error {
 		path, err := filepath.Abs(archive)
 		options.Images = append(options.Images, path)
 		return err

@@ -37,8 +37,8 @@ const (
 )
 
 // makeImages writes the images to archives, and returns their paths.
-func (n *Node) makeImages(inside string) ([]string, error) {
-	commands, err := n.busyboxCommands()
+func (n *Node) makeImages(ctx context.Context, inside string) ([]string, error) {
+	commands, err := n.busyboxCommands(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -72,8 +72,8 @@ func (n *Node) makeImages(inside string) ([]string, error) {
 }
 
 // busyboxCommands are the names that the machine's busybox goes by.
-func (n *Node) busyboxCommands() ([]string, error) {
-	output, err := n.control.run(context.Background(), n.programs.busybox, "--list")
+func (n *Node) busyboxCommands(ctx context.Context) ([]string, error) {
+	output, err := n.control.run(ctx, n.programs.busybox, "--list")
 	return strings.Fields(string(output)), err
 }
 

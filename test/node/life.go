@@ -71,14 +71,6 @@ func (n *Node) launch(ctx context.Context, name string, command []string) error 
 	return nil
 }
 
-func (n *Node) kill(ctx context.Context, name string) error {
-	_, err := n.control.do(ctx, &orders.Order{Do: orders.Kill, Name: name})
-	if err != nil {
-		return fmt.Errorf("ending %s: %w", name, err)
-	}
-	return nil
-}
-
 func (n *Node) waitContainerd(ctx context.Context) error {
 	for i := range n.workers {
 		w := &n.workers[i]

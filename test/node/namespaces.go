@@ -88,7 +88,7 @@ func (n *Node) network() [][]string {
 func (n *Node) makeCgroups() error {
 	for _, folder := range remains.CgroupFolders(n.cgroup) {
 		for i := range n.workers {
-			if err := os.MkdirAll(folder+"/"+n.workers[i].name, 0o755); err != nil {
+			if err := os.MkdirAll(folder+"/"+n.workers[i].name, 0o750); err != nil {
 				return fmt.Errorf("making cgroups: %w", err)
 			}
 		}

@@ -57,7 +57,7 @@ type Node struct {
 	cgroup    string
 	control   *control
 	authority *authority
-	port      int
+	outside   string // where the API server is reached outside the node, HOST:PORT
 }
 
 // Start runs a cluster and returns once its nodes are ready. The context bounds the wait, and ends nothing after that: call
@@ -103,7 +103,7 @@ func (n *Node) start(ctx context.Context, options Options) error {
 	if err := n.writeConfigs(); err != nil {
 		return fmt.Errorf("writing configurations: %w", err)
 	}
-	archives, err := n.makeImages(inside)
+	archives, err := n.makeImages(ctx, inside)
 	if err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func (n *Node) enter(ctx context.Context, inside string) error {
 	}
 	// The node's first process has a copy, which is the one that serves.
 	defer func() { _ = listener.Close() }()
-	n.port = listener.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // it is one
+	n.outside = listener.Addr().String()
 	if n.control, err = startInside(inside, n.Dir, n.cgroup, listener); err != nil {
 		return err
 	}
@@ -153,7 +153,7 @@ func (n *Node) writeCredentials() error {
 	if err := n.authority.writeAll(n.workers); err != nil {
 		return err
 	}
-	content, err := n.authority.kubeconfig(fmt.Sprintf("https://127.0.0.1:%d", n.port), "admin", "system:masters")
+	content, err := n.authority.kubeconfig("https://"+n.outside, "admin", "system:masters")
 	if err != nil {
 		return err
 	}

@@ -47,11 +47,13 @@ func main() {
 // obey carries out orders until there are no more, each on its own, for some take long.
 func obey(s *supervisor, in io.Reader, out io.Writer) {
 	go s.reap()
-	answers := make(chan orders.Answer)
+	answers := make(chan orders.Answer, 100)
 	go func() {
 		encoder := json.NewEncoder(out)
 		for answer := range answers {
-			_ = encoder.Encode(answer)
+			if err := encoder.Encode(answer); err != nil {
+				return // nobody listens any more: the input ends, too
+			}
 		}
 	}()
 	decoder := json.NewDecoder(bufio.NewReader(in))

@@ -6,6 +6,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -242,7 +243,7 @@ func forward(address string) error {
 
 func connect(outside net.Conn, address string) {
 	defer func() { _ = outside.Close() }()
-	inside, err := net.Dial("tcp", address)
+	inside, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", address)
 	if err != nil {
 		return
 	}
