@@ -164,6 +164,10 @@ bin/node-up:
 run: ## Run the manager on this machine against the cluster of the current kubeconfig (ARGS=--backends=local).
 	go run ./cmd/manager $(ARGS)
 
+.PHONY: image
+image: ## Build the image IMG without docker or a registry, to dist/image.tar (for docker load, kind load image-archive, ctr import).
+	@go run ./hack/image --tag $(IMG) --version $(VERSION) --output dist/image.tar
+
 .PHONY: docker-build
 docker-build: ## Build the image IMG.
 	$(CONTAINER_TOOL) build --build-arg VERSION=$(VERSION) -t $(IMG) .
