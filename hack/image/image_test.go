@@ -20,11 +20,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
-
-	"github.com/google/go-containerregistry/pkg/name"
 )
 
 const (
@@ -92,7 +91,7 @@ func TestTheImageRunsWithNothingElseInIt(t *testing.T) {
 		t.Error("the image has no CA certificates: no provider could be reached")
 	}
 	manager := filepath.Join(t.TempDir(), "manager")
-	if err := os.WriteFile(manager, files[managerPath], 0o700); err != nil { //nolint:gosec // it is to be run
+	if err := os.WriteFile(manager, files[managerPath], 0o700); err != nil {
 		t.Fatal(err)
 	}
 	said, err := exec.CommandContext(t.Context(), manager, "--version").CombinedOutput()
