@@ -141,6 +141,11 @@ binaries: ## Build the programs for tests and the demo: control plane and runsc 
 control-plane: binaries bin/controlplane-up ## Run a control plane with the CRDs until Ctrl-C; its kubeconfig is bin/kubeconfig.
 	@hack/with-binaries bin/controlplane-up --kubeconfig bin/kubeconfig
 
+.PHONY: node
+node: bin/node-up ## Run a real cluster of one node, with pods, until Ctrl-C (root on Linux); its kubeconfig is bin/node.kubeconfig.
+	@hack/build-binaries k8s etcd node
+	@hack/with-binaries bin/node-up --kubeconfig bin/node.kubeconfig $(ARGS)
+
 ##@ Build
 
 .PHONY: build
@@ -151,9 +156,17 @@ build: ## Build the manager to bin/manager.
 bin/controlplane-up:
 	@CGO_ENABLED=0 go build -trimpath -o $@ ./hack/controlplane-up
 
+.PHONY: bin/node-up
+bin/node-up:
+	@CGO_ENABLED=0 go build -trimpath -o $@ ./hack/node-up
+
 .PHONY: run
 run: ## Run the manager on this machine against the cluster of the current kubeconfig (ARGS=--backends=local).
 	go run ./cmd/manager $(ARGS)
+
+.PHONY: image
+image: ## Build the image IMG without docker or a registry, to dist/image.tar (for docker load, kind load image-archive, ctr import).
+	@go run ./hack/image --tag $(IMG) --version $(VERSION) --output dist/image.tar
 
 .PHONY: docker-build
 docker-build: ## Build the image IMG.
@@ -202,7 +215,7 @@ undeploy: ## Destroy all sandboxes, and remove the operator and the CRDs after t
 
 .PHONY: clean
 clean: ## Remove what was built, but for tools and test programs, which take minutes.
-	rm -rf dist bin/manager bin/controlplane-up bin/render bin/fake-daytona bin/fake-e2b
+	rm -rf dist bin/manager bin/controlplane-up bin/node-up bin/render bin/fake-daytona bin/fake-e2b
 
 .PHONY: distclean
 distclean: clean ## Remove tools and test programs as well.

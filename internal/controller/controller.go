@@ -7,8 +7,8 @@
 // For each kind, NAME_controller.go wires and observes, NAME_decide.go decides, the files that are named for the steps of its
 // life (sandbox_create.go, exec_start.go) act, and NAME_status.go says what stands in the status. journal.go is what is
 // written before a remote is made, attempts.go what a process remembers of attempts, references.go reads what specs refer
-// to, redact.go keeps Secrets out of stored output, trouble.go makes errors into conditions, patch.go has the writes, and
-// wake.go lets one reconciler wake another.
+// to, redact.go keeps Secrets out of stored output, trouble.go makes errors into conditions, patch.go has the writes,
+// wake.go lets one reconciler wake another, and stop.go ends them without cutting off what they do.
 package controller
 
 import (
@@ -57,6 +57,8 @@ type Options struct {
 	// CompactAfter is how long after its end a SandboxExec keeps its output in status; negative = for ever, 0 =
 	// DefaultCompactAfter.
 	CompactAfter time.Duration
+	// Drain is what the program asks, before it ends, to let commands end; nil = it does not ask.
+	Drain *Drain
 }
 
 // Defaults of Options.

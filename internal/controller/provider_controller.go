@@ -71,7 +71,7 @@ func (s *shared) setupProviders(mgr ctrl.Manager) error {
 			For(empty(), builder.WithPredicates(changed)).
 			Watches(&v1alpha1.Sandbox{}, handler.EnqueueRequestsFromMapFunc(r.providerOf), builder.WithPredicates(onlyDeletes())).
 			WithOptions(options).
-			Complete(r)
+			Complete(unhurried{r})
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}

@@ -86,7 +86,7 @@ func (s *shared) setupSandbox(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.SandboxExec{}, handler.EnqueueRequestsFromMapFunc(r.usedBy), builder.WithPredicates(usageChanged())).
 		WatchesRawSource(s.wakes.source()).
 		WithOptions(s.controllerOptions()).
-		Complete(r)
+		Complete(unhurried{r})
 }
 
 // Reconcile makes one pass over one Sandbox.

@@ -51,6 +51,7 @@ type settings struct {
 	workers                      int
 	period, deletionDeadline     time.Duration
 	orphanGrace, compactAfter    time.Duration
+	drainTimeout                 time.Duration
 	printVersion                 bool
 	version                      string
 	variations                   []Variation
@@ -125,6 +126,9 @@ func flags(registry *backends.Registry) *settings {
 	f.DurationVar(&s.compactAfter, "compact-after", controller.DefaultCompactAfter,
 		"How long after its end a SandboxExec keeps its output in status; outcome, exit code, counts and digests stay. "+
 			"Negative = for ever.")
+	f.DurationVar(&s.drainTimeout, "drain-timeout", 5*time.Minute,
+		"How long the process, asked to end, waits for commands that would die with it (native code, and commands in sandboxes "+
+			"without a shell; others go on without it). The pod's terminationGracePeriodSeconds must be longer.")
 	f.BoolVar(&s.printVersion, "version", false, "Print the version and end.")
 	registry.AddFlags(f)
 	s.zap.BindFlags(f)
@@ -177,8 +181,9 @@ func run(ctx context.Context, s *settings, registry *backends.Registry) error {
 	options := controller.Options{
 		Registry: registry, Installation: s.installation, Namespace: s.namespace, Reach: reach,
 		Namespaced: len(s.watched) > 0,
-		Workers: s.workers, Period: s.period, DeletionDeadline: s.deletionDeadline,
+		Workers:    s.workers, Period: s.period, DeletionDeadline: s.deletionDeadline,
 		OrphanGrace: s.orphanGrace, CompactAfter: s.compactAfter,
+		Drain: &controller.Drain{},
 	}
 	for _, variation := range s.variations {
 		if variation.Controller != nil {
@@ -189,7 +194,7 @@ func run(ctx context.Context, s *settings, registry *backends.Registry) error {
 		return err
 	}
 	ctrl.Log.Info("Starting", "version", s.version, "installation", s.installation, "namespace", s.namespace)
-	return mgr.Start(ctx)
+	return mgr.Start(untilDrained(ctx, options.Drain, s.drainTimeout))
 }
 
 func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
