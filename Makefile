@@ -19,7 +19,7 @@ TESTFLAGS ?=
 ARGS ?=
 
 # The cluster's own tool where there is one, else the one that was built.
-KUBECTL ?= $(shell command -v kubectl || echo hack/with-binaries sh -c 'exec "$$KUBEBUILDER_ASSETS/kubectl" "$$@"' kubectl)
+KUBECTL ?= hack/kubectl
 CONTROLLER_GEN := hack/tool controller-gen
 KUSTOMIZE := hack/tool kustomize
 GOLANGCI_LINT := hack/tool golangci-lint
@@ -141,6 +141,11 @@ binaries: ## Build the programs for tests and the demo: control plane and runsc 
 control-plane: binaries bin/controlplane-up ## Run a control plane with the CRDs until Ctrl-C; its kubeconfig is bin/kubeconfig.
 	@hack/with-binaries bin/controlplane-up --kubeconfig bin/kubeconfig
 
+.PHONY: node
+node: bin/node-up ## Run a real cluster of one node, with pods, until Ctrl-C (root on Linux); its kubeconfig is bin/node.kubeconfig.
+	@hack/build-binaries k8s etcd node
+	@hack/with-binaries bin/node-up --kubeconfig bin/node.kubeconfig $(ARGS)
+
 ##@ Build
 
 .PHONY: build
@@ -151,9 +156,17 @@ build: ## Build the manager to bin/manager.
 bin/controlplane-up:
 	@CGO_ENABLED=0 go build -trimpath -o $@ ./hack/controlplane-up
 
+.PHONY: bin/node-up
+bin/node-up:
+	@CGO_ENABLED=0 go build -trimpath -o $@ ./hack/node-up
+
 .PHONY: run
 run: ## Run the manager on this machine against the cluster of the current kubeconfig (ARGS=--backends=local).
 	go run ./cmd/manager $(ARGS)
+
+.PHONY: image
+image: ## Build the image IMG without docker or a registry, to dist/image.tar (for docker load, kind load image-archive, ctr import).
+	@go run ./hack/image --tag $(IMG) --version $(VERSION) --output dist/image.tar
 
 .PHONY: docker-build
 docker-build: ## Build the image IMG.
@@ -179,6 +192,8 @@ build-installer: manifests generate ## Write everything that installs the operat
 
 # Whether undeploy and uninstall make nothing of what is not there.
 ignore-not-found ?= false
+# How long undeploy waits for the operator to destroy the sandboxes.
+TIMEOUT ?= 5m
 
 .PHONY: install
 install: manifests ## Install the CRDs.
@@ -193,14 +208,14 @@ deploy: manifests ## Install CRDs and the operator with the image IMG.
 	hack/render $(IMG) | $(KUBECTL) apply --server-side -f -
 
 .PHONY: undeploy
-undeploy: ## Remove the operator and the CRDs.
-	hack/render $(IMG) | $(KUBECTL) delete --ignore-not-found=$(ignore-not-found) -f -
+undeploy: ## Destroy all sandboxes, and remove the operator and the CRDs after them (TIMEOUT=5m).
+	@KUBECTL='$(KUBECTL)' TIMEOUT=$(TIMEOUT) IGNORE_NOT_FOUND=$(ignore-not-found) hack/undeploy
 
 ##@ Housekeeping
 
 .PHONY: clean
 clean: ## Remove what was built, but for tools and test programs, which take minutes.
-	rm -rf dist bin/manager bin/controlplane-up bin/render bin/fake-daytona bin/fake-e2b
+	rm -rf dist bin/manager bin/controlplane-up bin/node-up bin/render bin/fake-daytona bin/fake-e2b
 
 .PHONY: distclean
 distclean: clean ## Remove tools and test programs as well.

@@ -8,7 +8,8 @@
 // life (sandbox_create.go, exec_start.go) act, and NAME_status.go says what stands in the status. journal.go is what is
 // written before a remote is made, attempts.go what a process remembers of attempts, references.go reads what specs refer
 // to, redact.go keeps Secrets out of stored output, trouble.go makes errors into conditions, patch.go has the writes, wake.go
-// lets one reconciler wake another, and shard.go says which objects are whose where there are several instances.
+// lets one reconciler wake another, stop.go ends them without cutting off what they do, and shard.go says which objects are whose
+// where there are several instances.
 package controller
 
 import (
@@ -59,6 +60,8 @@ type Options struct {
 	// CompactAfter is how long after its end a SandboxExec keeps its output in status; negative = for ever, 0 =
 	// DefaultCompactAfter.
 	CompactAfter time.Duration
+	// Drain is what the program asks, before it ends, to let commands end; nil = it does not ask.
+	Drain *Drain
 }
 
 // Defaults of Options.

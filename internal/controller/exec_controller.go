@@ -82,6 +82,9 @@ type execPass struct {
 
 func (s *shared) setupExec(ctx context.Context, mgr ctrl.Manager) error {
 	r := &execReconciler{shared: s, doubts: newDoubts(), turns: newTurns(), spent: newSpent(), attached: newAttachedCalls()}
+	if s.options.Drain != nil {
+		s.options.Drain.attached.Store(r.attached)
+	}
 	if err := mgr.Add(r.attached); err != nil {
 		return fmt.Errorf("adding the attached calls: %w", err)
 	}
@@ -103,7 +106,7 @@ func (s *shared) setupExec(ctx context.Context, mgr ctrl.Manager) error {
 		Watches(&v1alpha1.SandboxExec{}, handler.EnqueueRequestsFromMapFunc(r.next), builder.WithPredicates(runOver())).
 		WatchesRawSource(r.attached.source()).
 		WithOptions(s.controllerOptions()).
-		Complete(r)
+		Complete(unhurried{r})
 }
 
 // Reconcile makes one pass over one SandboxExec.

@@ -84,7 +84,7 @@ func (s *shared) setupProviders(mgr ctrl.Manager) error {
 			For(empty(), builder.WithPredicates(changed)).
 			Watches(&v1alpha1.Sandbox{}, gone, builder.WithPredicates(onlyDeletes())).
 			WithOptions(s.providerOptions()).
-			Complete(r)
+			Complete(unhurried{r})
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}

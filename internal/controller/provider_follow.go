@@ -36,7 +36,7 @@ func (s *shared) setupFollower(mgr ctrl.Manager, name string, empty func() clien
 		For(empty(), builder.WithPredicates(changed)).
 		Watches(&v1alpha1.Sandbox{}, handler.EnqueueRequestsFromMapFunc(r.freed), builder.WithPredicates(onlyDeletes())).
 		WithOptions(s.providerOptions()).
-		Complete(r)
+		Complete(unhurried{r})
 }
 
 // Reconcile looks at one provider.

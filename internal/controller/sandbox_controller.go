@@ -88,7 +88,7 @@ func (s *shared) setupSandbox(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.Sandbox{}, handler.EnqueueRequestsFromMapFunc(r.askedToLook), builder.WithPredicates(lookAsked())).
 		WatchesRawSource(s.wakes.source()).
 		WithOptions(s.controllerOptions()).
-		Complete(r)
+		Complete(unhurried{r})
 }
 
 // Reconcile makes one pass over one Sandbox.

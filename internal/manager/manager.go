@@ -52,6 +52,7 @@ type settings struct {
 	workers                      int
 	period, deletionDeadline     time.Duration
 	orphanGrace, compactAfter    time.Duration
+	drainTimeout                 time.Duration
 	printVersion                 bool
 	version                      string
 	variations                   []Variation
@@ -127,6 +128,9 @@ func flags(registry *backends.Registry) *settings {
 	f.DurationVar(&s.compactAfter, "compact-after", controller.DefaultCompactAfter,
 		"How long after its end a SandboxExec keeps its output in status; outcome, exit code, counts and digests stay. "+
 			"Negative = for ever.")
+	f.DurationVar(&s.drainTimeout, "drain-timeout", 5*time.Minute,
+		"How long the process, asked to end, waits for commands that would die with it (native code, and commands in sandboxes "+
+			"without a shell; others go on without it). The pod's terminationGracePeriodSeconds must be longer.")
 	f.BoolVar(&s.printVersion, "version", false, "Print the version and end.")
 	registry.AddFlags(f)
 	s.zap.BindFlags(f)
@@ -184,6 +188,7 @@ func run(ctx context.Context, s *settings, registry *backends.Registry) error {
 		Namespaced: len(s.watched) > 0, Shard: shard,
 		Workers: s.workers, Period: s.period, DeletionDeadline: s.deletionDeadline,
 		OrphanGrace: s.orphanGrace, CompactAfter: s.compactAfter,
+		Drain: &controller.Drain{},
 	}
 	for _, variation := range s.variations {
 		if variation.Controller != nil {
@@ -195,7 +200,7 @@ func run(ctx context.Context, s *settings, registry *backends.Registry) error {
 	}
 	ctrl.Log.Info("Starting", "version", s.version, "installation", s.installation, "namespace", s.namespace, "shard", shard.Name,
 		"instances", shard.Instances)
-	return mgr.Start(ctx)
+	return mgr.Start(untilDrained(ctx, options.Drain, s.drainTimeout))
 }
 
 func newManager(config *rest.Config, s *settings) (ctrl.Manager, controller.Shard, error) {

@@ -100,7 +100,7 @@ var handWritten = map[string]string{
 	"leader-election":    "rbac/own/leader_election_role.yaml",
 	"metrics-auth":       "rbac/metrics_auth_role.yaml",
 	"metrics-reader":     "rbac/metrics_reader_role.yaml",
-	"kubernetes-backend": "kubernetes-backend/role.yaml",
+	"sandbox-pods":    "rbac/users/sandbox_pods_role.yaml",
 }
 
 func copyRules(from, to string) error {
