@@ -8,7 +8,7 @@
 // service account with the installed rights, and no more.
 //
 // default_test.go has config/default and its removal, namespaced_test.go the install for given namespaces, chart_test.go the Helm
-// chart, which must give the same objects.
+// chart, which must give the same objects, and shards_test.go several instances.
 package install_test
 
 import (
