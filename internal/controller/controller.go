@@ -105,6 +105,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		doors: &provider.Doors{
 			Registry: options.Registry, Secrets: mgr.GetAPIReader(), Writer: mgr.GetClient(), Namespace: options.Namespace,
 			Reach: options.Reach, Workers: options.Workers, Share: options.share(),
+			Follows: options.Shard.Follows,
 		},
 		lists:   &inventory.Lists{Clock: clock.RealClock{}, Installation: options.Installation, Period: options.Period},
 		wakes:   newWakes(),

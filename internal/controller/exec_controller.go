@@ -128,22 +128,17 @@ func (r *execReconciler) Reconcile(ctx context.Context, request ctrl.Request) (c
 
 // observeSandbox reads the Sandbox of this attempt, and what may be left of the one before.
 func (p *execPass) observeSandbox(ctx context.Context) error {
-	var err error
 	attempt, oneShot := attemptOf(p.exec), p.exec.Spec.Sandbox != nil
 	if p.exec.Status.Outcome != "" && !oneShot {
 		return nil
 	}
-	if p.sandbox, err = p.readSandbox(ctx, sandboxNameOf(p.exec, attempt)); err != nil {
+	if err := p.findSandbox(ctx); err != nil {
 		return err
-	}
-	if p.sandbox == nil && p.exec.Status.Outcome == "" && (!oneShot || p.exec.Status.StartTime != nil) {
-		if err := p.readElsewhere(ctx); err != nil {
-			return err
-		}
 	}
 	if oneShot && p.sandbox != nil && !metav1.IsControlledBy(p.sandbox, p.exec) {
 		p.sandbox, p.conflict = nil, true
 	}
+	var err error
 	if oneShot && attempt > 1 {
 		if p.leftover, err = p.ownSandbox(ctx, attempt-1); err != nil {
 			return err

@@ -20,6 +20,18 @@ import (
 // A run and its Sandbox belong to the same instance. Where their labels differ, somebody made or changed one of them so: that the
 // Sandbox is not in this instance's cache does not mean that it is gone.
 
+// findSandbox reads the Sandbox of this attempt. One that is the run's own, and that the cache has not, was not made yet; or else the
+// attempt to make it tells.
+func (p *execPass) findSandbox(ctx context.Context) error {
+	var err error
+	p.sandbox, err = p.readSandbox(ctx, sandboxNameOf(p.exec, attemptOf(p.exec)))
+	isMade := p.exec.Spec.Sandbox == nil || p.exec.Status.StartTime != nil
+	if err != nil || p.sandbox != nil || p.exec.Status.Outcome != "" || !isMade {
+		return err
+	}
+	return p.readElsewhere(ctx)
+}
+
 // readElsewhere asks the API server for the Sandbox that the cache has not: whether it is gone is for nobody else to say.
 func (p *execPass) readElsewhere(ctx context.Context) error {
 	var sandbox v1alpha1.Sandbox
@@ -59,8 +71,8 @@ func (p *execPass) metExisting(ctx context.Context) (ctrl.Result, error) {
 
 // elsewhereMessage says which label to set so that the run can go on.
 func (p *execPass) elsewhereMessage() string {
-	return fmt.Sprintf("Sandbox %q %s, and this SandboxExec %s: one instance of the operator has to work on both; kubectl label sbxe %s -n "+
-		"%s %s", p.sandbox.Name, describeShard(p.sandbox), describeShard(p.exec), p.exec.Name, p.exec.Namespace, labelLike(p.sandbox))
+	return fmt.Sprintf("Sandbox %q %s, and this SandboxExec %s: one instance of the operator has to work on both; "+
+		"kubectl label sbxe %s -n %s %s", p.sandbox.Name, describeShard(p.sandbox), describeShard(p.exec), p.exec.Name, p.exec.Namespace, labelLike(p.sandbox))
 }
 
 // madeFor maps a run that left this instance's cache (it was deleted, or its label changed) to the Sandbox that was made for it.

@@ -176,11 +176,13 @@ func (r *providerReconciler) providerOf(ctx context.Context, object client.Objec
 	if !ok {
 		return nil
 	}
-	identity := providerIdentity(sandbox)
-	if identity == nil || identity.Kind != provider.Of(r.empty()).Kind {
+	identity, kind := providerIdentity(sandbox), provider.Of(r.empty()).Kind
+	if r.options.Shard.Has(sandbox) {
+		r.left(sandbox, kind)
+	}
+	if identity == nil || identity.Kind != kind {
 		return nil
 	}
-	r.places.freed(identity, r.wakes)
 	key := types.NamespacedName{Name: identity.Name}
 	if identity.Kind == v1alpha1.KindSandboxProvider {
 		key.Namespace = sandbox.Namespace

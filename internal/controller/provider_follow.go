@@ -118,12 +118,10 @@ func readyChanged() predicate.Predicate {
 	}
 }
 
-// freed wakes those that wait for the place of a Sandbox that is gone.
+// freed notes that a Sandbox left. Nobody here waits for that but others of its kind.
 func (r *follower) freed(_ context.Context, object client.Object) []reconcile.Request {
 	if sandbox, ok := object.(*v1alpha1.Sandbox); ok {
-		if identity := providerIdentity(sandbox); identity != nil && identity.Kind == provider.Of(r.empty()).Kind {
-			r.places.freed(identity, r.wakes)
-		}
+		r.left(sandbox, provider.Of(r.empty()).Kind)
 	}
 	return nil
 }

@@ -11,10 +11,11 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
@@ -104,22 +105,38 @@ func lookPatch(uid types.UID, now time.Time) client.Patch {
 	return client.RawPatch(types.MergePatchType, text)
 }
 
-// askedToLook makes a suspect of a Sandbox whose remote another instance saw changed.
-func (r *sandboxReconciler) askedToLook(_ context.Context, object client.Object) []reconcile.Request {
-	r.wakes.mark(object.GetUID())
-	return []reconcile.Request{{NamespacedName: client.ObjectKeyFromObject(object)}}
+// arrivals hears of Sandboxes that come to this instance, and of those whose remote another instance saw changed.
+func (r *sandboxReconciler) arrivals() handler.EventHandler {
+	return handler.Funcs{
+		CreateFunc: func(_ context.Context, e event.CreateEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			if !e.IsInInitialList {
+				// It may be another instance's until now, which knows when it was last used: here, it is used from now on.
+				r.activity.note(client.ObjectKeyFromObject(e.Object), r.clock.Now())
+			}
+			if asked := lookOf(e.Object); !asked.IsZero() && r.clock.Since(asked) < mostLookDelay+2*r.options.Period {
+				// Nobody may have been there to hear it.
+				r.look(e.Object, queue)
+			}
+		},
+		UpdateFunc: func(_ context.Context, e updateEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			if asked := lookOf(e.ObjectNew); !asked.IsZero() && !asked.Equal(lookOf(e.ObjectOld)) {
+				r.look(e.ObjectNew, queue)
+			}
+		},
+	}
 }
 
-// lookAsked lets the update through that asks for a look. What a restart finds on an object was asked of the process before: if it
-// was not done, it is asked again.
-func lookAsked() predicate.Predicate {
-	return predicate.Funcs{
-		CreateFunc: func(event.CreateEvent) bool { return false },
-		UpdateFunc: func(e updateEvent) bool {
-			asked := e.ObjectNew.GetAnnotations()[v1alpha1.LookAnnotation]
-			return asked != "" && asked != e.ObjectOld.GetAnnotations()[v1alpha1.LookAnnotation]
-		},
-		DeleteFunc:  func(deleteEvent) bool { return false },
-		GenericFunc: func(event.GenericEvent) bool { return false },
+// look has the Sandbox look at its remote.
+func (r *sandboxReconciler) look(sandbox client.Object, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+	r.wakes.mark(sandbox.GetUID())
+	queue.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(sandbox)})
+}
+
+// lookOf is when the Sandbox was last asked to look; zero = never.
+func lookOf(sandbox client.Object) time.Time {
+	asked, err := time.Parse(time.RFC3339Nano, sandbox.GetAnnotations()[v1alpha1.LookAnnotation])
+	if err != nil {
+		return time.Time{}
 	}
+	return asked
 }

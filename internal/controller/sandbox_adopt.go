@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -73,17 +74,17 @@ func (p *sandboxPass) adoptable(ctx context.Context, door *provider.Door) (backe
 
 // adoptedBy returns the Sandbox that has the remote, or that asked for it first; "" = this one may have it.
 func (p *sandboxPass) adoptedBy(ctx context.Context, door *provider.Door) (string, error) {
-	var reader client.Reader = p.client
-	if p.options.Shard.isOneOfSeveral() {
-		// The cache has not those of the other instances.
-		reader = p.live
-	}
 	var sandboxes v1alpha1.SandboxList
-	if err := reader.List(ctx, &sandboxes, client.UnsafeDisableDeepCopy); err != nil {
+	if err := p.client.List(ctx, &sandboxes, client.UnsafeDisableDeepCopy); err != nil {
 		return "", fmt.Errorf("listing sandboxes: %w", err)
 	}
-	for i := range sandboxes.Items {
-		other := &sandboxes.Items[i]
+	others, err := p.ofOtherInstances(ctx)
+	if err != nil {
+		return "", err
+	}
+	all := slices.Concat(sandboxes.Items, others)
+	for i := range all {
+		other := &all[i]
 		if other.UID == p.sandbox.UID || (other.Status.Provider != nil && other.Status.Provider.Backend != door.Identity().Backend) {
 			continue
 		}
@@ -94,6 +95,22 @@ func (p *sandboxPass) adoptedBy(ctx context.Context, door *provider.Door) (strin
 		}
 	}
 	return "", nil
+}
+
+// ofOtherInstances reads, live, the Sandboxes that this instance's cache may not have. An operator for some namespaces reads no others.
+func (p *sandboxPass) ofOtherInstances(ctx context.Context) ([]v1alpha1.Sandbox, error) {
+	if !p.options.Shard.isOneOfSeveral() {
+		return nil, nil
+	}
+	var where []client.ListOption
+	if p.options.Namespaced {
+		where = append(where, client.InNamespace(p.sandbox.Namespace))
+	}
+	var sandboxes v1alpha1.SandboxList
+	if err := p.live.List(ctx, &sandboxes, where...); err != nil {
+		return nil, fmt.Errorf("listing sandboxes: %w", err)
+	}
+	return sandboxes.Items, nil
 }
 
 // olderThan orders Sandboxes by creation, ties by namespace and name.

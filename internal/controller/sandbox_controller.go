@@ -85,7 +85,7 @@ func (s *shared) setupSandbox(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.SandboxProvider{}, waiting, usable).
 		Watches(&v1alpha1.SandboxExec{}, handler.EnqueueRequestsFromMapFunc(r.usedBy), builder.WithPredicates(usageChanged())).
 		Watches(&v1alpha1.SandboxExec{}, handler.EnqueueRequestsFromMapFunc(r.madeFor), builder.WithPredicates(onlyDeletes())).
-		Watches(&v1alpha1.Sandbox{}, handler.EnqueueRequestsFromMapFunc(r.askedToLook), builder.WithPredicates(lookAsked())).
+		Watches(&v1alpha1.Sandbox{}, r.arrivals()).
 		WatchesRawSource(s.wakes.source()).
 		WithOptions(s.controllerOptions()).
 		Complete(unhurried{r})

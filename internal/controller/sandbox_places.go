@@ -192,6 +192,16 @@ func (l *places) forgetAll(uid types.UID) {
 	}
 }
 
+// left drops a Sandbox that is not in this instance's cache any more (it is gone, or its label has changed), and wakes those that
+// wait for its place at a provider of this kind.
+func (s *shared) left(sandbox *v1alpha1.Sandbox, kind v1alpha1.ProviderKind) {
+	s.wakes.clear(sandbox.UID)
+	s.places.forgetAll(sandbox.UID)
+	if identity := providerIdentity(sandbox); identity != nil && identity.Kind == kind {
+		s.places.freed(identity, s.wakes)
+	}
+}
+
 // measure updates the metric. The mutex is held.
 func (l *places) measure(identity v1alpha1.ProviderIdentity) {
 	waitingGauge.WithLabelValues(string(identity.Kind), identity.UID).Set(float64(len(l.waiting[identity.UID])))

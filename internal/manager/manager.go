@@ -145,13 +145,21 @@ func defaultNamespace() string {
 	return "sandbox-operator-system"
 }
 
-func run(ctx context.Context, s *settings, registry *backends.Registry) error {
+// check refuses flags that make no sense.
+func (s *settings) check() error {
 	if flag.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
 	}
 	if level, err := strconv.Atoi(flag.Lookup("zap-log-level").Value.String()); err == nil && level > mostVerbose {
 		return fmt.Errorf("--zap-log-level can be %d at most: above it, the Kubernetes client logs the Secrets that it reads",
 			mostVerbose)
+	}
+	return s.shards.check()
+}
+
+func run(ctx context.Context, s *settings, registry *backends.Registry) error {
+	if err := s.check(); err != nil {
+		return err
 	}
 	if s.backends != "" {
 		if err := registry.Enable(strings.Split(s.backends, ",")...); err != nil {
@@ -164,9 +172,6 @@ func run(ctx context.Context, s *settings, registry *backends.Registry) error {
 	}
 	if s.watched, err = parseNamespaces(s.namespaces); err != nil {
 		return fmt.Errorf("--namespaces: %w", err)
-	}
-	if err := s.shards.check(); err != nil {
-		return err
 	}
 	config, err := ctrl.GetConfig()
 	if err != nil {

@@ -52,6 +52,11 @@ func (d *Doors) SaveCredentials(ctx context.Context, p Provider, door *Door) err
 			return fmt.Errorf("copying the credentials to namespace %q: %w", d.Namespace, err)
 		}
 	} else if accountKey(p.Spec.Backend, existing.Annotations[endpointAnnotation], existing.Data) != door.account.key {
+		if d.Follows {
+			// These are the credentials of before a change, or of after one that is not proven yet.
+			door.Distrust()
+			return door.ErrChanged()
+		}
 		changed := existing.DeepCopy()
 		changed.Data, changed.Annotations = door.credentials, d.newCopy(p, door).Annotations
 		patch := client.MergeFromWithOptions(existing, client.MergeFromWithOptimisticLock{})

@@ -39,6 +39,8 @@ type Doors struct {
 	Workers int
 	// Share is this instance's part of what accounts allow.
 	Share Share
+	// Follows says that another instance finds out whether changed credentials are of the same account.
+	Follows bool
 
 	mutex    sync.Mutex
 	calls    pool

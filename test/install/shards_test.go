@@ -60,7 +60,8 @@ var _ = Describe("What config/shards installs", func() {
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(other.Kill)
 		for _, address := range []string{probes, otherProbes} {
-			Eventually(ctx, func() string { return answer(ctx, address, "/readyz") }).WithTimeout(testbed.Patience).Should(HavePrefix("200 "))
+			Eventually(ctx, func() string { return answer(ctx, address, "/readyz") }).WithTimeout(testbed.Patience).
+				Should(HavePrefix("200 "))
 		}
 		bed.Create(ctx, builders.MakeClusterProvider("local", "local").Obj())
 		room := bed.NewRoom(ctx)

@@ -71,6 +71,23 @@ var _ = Describe("A label that is changed", func() {
 		expectSucceeded(room.Run(ctx, run(room, "after", "box", "").Shell("true")))
 	})
 
+	It("gives a Sandbox as much idle time as if it had just been used", func(ctx context.Context) {
+		room, _ := newRoom(ctx)
+		box := room.Ready(ctx, sandbox(room, "box", "").Lifetime(v1alpha1.SandboxLifetime{
+			IdleTimeoutSeconds: 10, OnIdle: v1alpha1.OnIdlePause,
+		}))
+		Eventually(func() time.Duration { return time.Since(box.Status.CreatedAt.Time) }).WithTimeout(testbed.Patience).
+			Should(BeNumerically(">", 7*time.Second))
+		label(ctx, box, shard)
+		Consistently(func(g Gomega) {
+			g.Expect(bed.Client.Get(ctx, client.ObjectKeyFromObject(box), box)).To(Succeed())
+			g.Expect(box.Status.State).To(Equal(v1alpha1.SandboxRunning))
+		}).WithTimeout(4 * time.Second).Should(Succeed())
+		room.Eventually(ctx, box, "paused when it was idle for long enough", func() bool {
+			return box.Status.State == v1alpha1.SandboxPaused
+		})
+	})
+
 	It("of a Sandbox alone lets a run in it go on, and keeps others waiting, which say what for", func(ctx context.Context) {
 		room, _ := newRoom(ctx)
 		box := room.Ready(ctx, sandbox(room, "box", shard))
