@@ -35,7 +35,7 @@ func (p *sandboxPass) adopt(ctx context.Context) (ctrl.Result, error) {
 	if err := p.writeJournal(ctx, p.journal.next(p.clock.Now(), door.Identity(), p.sandbox)); err != nil {
 		return ctrl.Result{}, err
 	}
-	if err := p.confirmProvider(ctx); err != nil {
+	if err := p.confirmProvider(ctx, door); err != nil {
 		return p.blocked(ctx, err)
 	}
 	return p.bind(ctx, door, remote, files)

@@ -52,7 +52,7 @@ func (p *sandboxPass) create(ctx context.Context) (ctrl.Result, error) {
 		return ctrl.Result{}, err
 	}
 	request.Name, request.Mark = p.journal.remoteName(), p.mark(p.sandbox, p.journal.Incarnation)
-	if err := p.confirmProvider(ctx); err != nil {
+	if err := p.confirmProvider(ctx, door); err != nil {
 		p.settled.add(p.journal)
 		return p.blocked(ctx, err)
 	}
@@ -73,12 +73,16 @@ func (p *sandboxPass) create(ctx context.Context) (ctrl.Result, error) {
 }
 
 // confirmProvider reads the provider live, after the journal was written: either its deletion sees the journal and waits, or
-// this sees the deletion and makes nothing.
-func (p *sandboxPass) confirmProvider(ctx context.Context) error {
+// this sees the deletion and makes nothing. So it is with what the provider's owner says of the account, where that is another instance.
+func (p *sandboxPass) confirmProvider(ctx context.Context, door *provider.Door) error {
 	live := p.liveFinder()
 	chosen, err := live.ByIdentity(ctx, p.sandbox.Namespace, p.journal.Provider)
 	if err != nil {
 		return err
+	}
+	if p.options.Shard.Follows && saysOf(chosen, true, p.now, p.options.Period) == accountChanged {
+		door.Distrust()
+		return door.ErrChanged()
 	}
 	return chosen.Usable()
 }
