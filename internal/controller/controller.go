@@ -89,7 +89,9 @@ type shared struct {
 	wakes    *wakes
 	activity *activity
 	places   *places
-	options  Options
+	// confirmer asks whether a provider stands, after a journal was written.
+	confirmer *provider.Confirmer
+	options   Options
 }
 
 // Setup adds all reconcilers to the manager. The manager's client must read its own writes
@@ -107,10 +109,11 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 			Reach: options.Reach, Workers: options.Workers, Share: options.share(),
 			Follows: options.Shard.Follows,
 		},
-		lists:   &inventory.Lists{Clock: clock.RealClock{}, Installation: options.Installation, Period: options.Period},
-		wakes:   newWakes(),
-		places:  newPlaces(),
-		options: options,
+		lists:     &inventory.Lists{Clock: clock.RealClock{}, Installation: options.Installation, Period: options.Period},
+		wakes:     newWakes(),
+		places:    newPlaces(),
+		confirmer: &provider.Confirmer{Reader: mgr.GetAPIReader()},
+		options:   options,
 	}
 	s.activity = newActivity(s.clock.Now())
 	if err := s.setupSandbox(mgr); err != nil {

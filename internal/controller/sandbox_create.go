@@ -75,12 +75,15 @@ func (p *sandboxPass) create(ctx context.Context) (ctrl.Result, error) {
 // confirmProvider reads the provider live, after the journal was written: either its deletion sees the journal and waits, or
 // this sees the deletion and makes nothing. So it is with what the provider's owner says of the account, where that is another instance.
 func (p *sandboxPass) confirmProvider(ctx context.Context, door *provider.Door) error {
+	if !p.options.Shard.Follows {
+		return p.confirmer.Confirm(ctx, p.sandbox.Namespace, p.journal.Provider)
+	}
 	live := p.liveFinder()
 	chosen, err := live.ByIdentity(ctx, p.sandbox.Namespace, p.journal.Provider)
 	if err != nil {
 		return err
 	}
-	if p.options.Shard.Follows && saysOf(chosen, true, p.now, p.options.Period) == accountChanged {
+	if saysOf(chosen, true, p.now, p.options.Period) == accountChanged {
 		door.Distrust()
 		return door.ErrChanged()
 	}
@@ -302,5 +305,5 @@ func (p *sandboxPass) mayAppear(door *provider.Door) time.Duration {
 }
 
 func (p *sandboxPass) journalDoor(ctx context.Context) (*provider.Door, error) {
-	return p.doorTo(ctx, p.journal.Provider)
+	return p.doorTo(ctx, &p.journal.Provider)
 }
