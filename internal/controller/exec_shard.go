@@ -72,7 +72,8 @@ func (p *execPass) metExisting(ctx context.Context) (ctrl.Result, error) {
 // elsewhereMessage says which label to set so that the run can go on.
 func (p *execPass) elsewhereMessage() string {
 	return fmt.Sprintf("Sandbox %q %s, and this SandboxExec %s: one instance of the operator has to work on both; "+
-		"kubectl label sbxe %s -n %s %s", p.sandbox.Name, describeShard(p.sandbox), describeShard(p.exec), p.exec.Name, p.exec.Namespace, labelLike(p.sandbox))
+		"kubectl label sbxe %s -n %s %s", p.sandbox.Name, describeShard(p.sandbox), describeShard(p.exec), p.exec.Name,
+		p.exec.Namespace, labelLike(p.sandbox))
 }
 
 // madeFor maps a run that left this instance's cache (it was deleted, or its label changed) to the Sandbox that was made for it.
