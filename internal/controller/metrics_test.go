@@ -68,7 +68,9 @@ var _ = Describe("The metrics", Serial, func() {
 		create(ctx, exec)
 		Expect(finishes(ctx, exec)).To(Equal(v1alpha1.OutcomeSucceeded))
 
-		Eventually(func() float64 { return metric("sandbox_operator_execs_finished_total", "Succeeded").GetCounter().GetValue() }).
+		Eventually(func() float64 {
+			return metric("sandbox_operator_execs_finished_total", "Succeeded").GetCounter().GetValue()
+		}).
 			Should(Equal(succeeded + 1))
 		Expect(metric("sandbox_operator_sandboxes_ready_total").GetCounter().GetValue()).To(Equal(ready + 1))
 		Expect(metric("sandbox_operator_api_writes_total", "Sandbox", "patch").GetCounter().GetValue()).To(Equal(patches + 1))
