@@ -66,7 +66,7 @@ type Options struct {
 
 // Defaults of Options.
 const (
-	DefaultWorkers          = 128
+	DefaultWorkers          = 256
 	DefaultPeriod           = time.Minute
 	DefaultDeletionDeadline = 15 * time.Minute
 	DefaultOrphanGrace      = 10 * time.Minute
@@ -99,7 +99,7 @@ type shared struct {
 func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	options.setDefaults()
 	s := &shared{
-		client:   &shardClient{Client: mgr.GetClient(), shard: options.Shard},
+		client:   &shardClient{Client: counted{mgr.GetClient()}, shard: options.Shard},
 		live:     mgr.GetAPIReader(),
 		recorder: mgr.GetEventRecorder("sandbox-operator"),
 		clock:    clock.RealClock{},
