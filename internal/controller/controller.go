@@ -8,7 +8,7 @@
 // life (sandbox_create.go, exec_start.go) act, and NAME_status.go says what stands in the status. journal.go is what is
 // written before a remote is made, attempts.go what a process remembers of attempts, references.go reads what specs refer
 // to, redact.go keeps Secrets out of stored output, trouble.go makes errors into conditions, patch.go has the writes, and
-// wake.go lets one reconciler wake another.
+// wake.go lets one reconciler wake another, and watches.go lets providers.
 package controller
 
 import (
@@ -80,6 +80,7 @@ type shared struct {
 	doors    *provider.Doors
 	lists    *inventory.Lists
 	wakes    *wakes
+	watches  *watches
 	activity *activity
 	places   *places
 	options  Options
@@ -105,6 +106,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		options: options,
 	}
 	s.activity = newActivity(s.clock.Now())
+	s.watches = newWatches(ctx, s.hint)
 	if err := s.setupSandbox(mgr); err != nil {
 		return fmt.Errorf("setting up the Sandbox controller: %w", err)
 	}

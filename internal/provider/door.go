@@ -98,6 +98,21 @@ func (d *Door) List(ctx context.Context, filter backends.Filter) ([]backends.Rem
 	})
 }
 
+// CanWatch says that the backend tells of changes by itself.
+func (d *Door) CanWatch() bool {
+	_, ok := d.backend.(backends.Watcher)
+	return ok
+}
+
+// Watch is that of the backend. It lasts, so it has no place in the account, and no deadline but its caller's.
+func (d *Door) Watch(ctx context.Context, installation string, changed func(backends.Remote)) error {
+	watcher, ok := d.backend.(backends.Watcher)
+	if !ok {
+		return d.unsupported("watch")
+	}
+	return d.typed(ctx, "watch", watcher.Watch(ctx, installation, changed))
+}
+
 // Find returns the remotes that were made with this name and mark: by name where names are unique, else by mark. None is no
 // error. A remote of that name with another mark is AlreadyExists.
 func (d *Door) Find(ctx context.Context, name string, mark backends.Mark) ([]backends.Remote, error) {

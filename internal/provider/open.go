@@ -235,6 +235,13 @@ func (d *Doors) Siblings(door *Door) []Sibling {
 	return siblings
 }
 
+// HasAccount says whether a provider leads to the account.
+func (d *Doors) HasAccount(key string) bool {
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	return d.accounts[key] != nil
+}
+
 func (d *Doors) kept(p Provider) *Door {
 	door := d.last(p)
 	if door == nil || door.generation != p.Object.GetGeneration() || door.refused.Load() {
