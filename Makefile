@@ -133,6 +133,21 @@ crowd: ## Look after 10,000 idle sandboxes, and 1,000 through an outage of ten m
 bench: ## Measure how fast Sandboxes are made and deleted, beside a bare controller (a minute; wants the machine for itself).
 	@BENCH=1 RACE=0 hack/with-binaries hack/test -count=1 -v ./test/bench
 
+# Where KUBECONFIG is set, both use that cluster, and IMG, an image that is there or can be pulled.
+E2E := RACE=0 E2E=1 IMG=$(IMG) hack/test -count=1 -v ./test/e2e $(TESTFLAGS)
+
+.PHONY: e2e
+e2e: ## Install the operator in a real cluster and try it there (root on Linux, or KUBECONFIG and IMG; a quarter of an hour).
+ifeq ($(KUBECONFIG),)
+	@hack/build-binaries k8s etcd node
+endif
+	@TIMEOUT=40m $(E2E)
+
+.PHONY: e2e-ci
+e2e-ci: ## The part of it that takes few minutes.
+	@hack/build-binaries k8s etcd node
+	@TIMEOUT=15m $(E2E) -ginkgo.label-filter=ci
+
 .PHONY: binaries
 binaries: ## Build the programs for tests and the demo: control plane and runsc (once; 7 minutes on two cores).
 	@hack/build-binaries
