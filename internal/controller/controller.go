@@ -101,7 +101,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		finder:   provider.Finder{Reader: mgr.GetClient(), Namespaced: options.Namespaced},
 		doors: &provider.Doors{
 			Registry: options.Registry, Secrets: mgr.GetAPIReader(), Writer: mgr.GetClient(), Namespace: options.Namespace,
-			Reach: options.Reach, Workers: options.Workers,
+			Reach: options.Reach, Workers: options.Workers, Cluster: mgr.GetConfig(),
 		},
 		lists:   &inventory.Lists{Clock: clock.RealClock{}, Installation: options.Installation, Period: options.Period},
 		wakes:   newWakes(),

@@ -25,6 +25,7 @@ type Door struct {
 	registration backends.Registration
 	backend      backends.Backend
 	account      *account
+	key          string
 	fingerprint  string
 	generation   int64
 	secrets      []string
