@@ -21,7 +21,13 @@ COPY . .
 RUN CGO_ENABLED=0 GOOS=${TARGETOS:-linux} GOARCH=${TARGETARCH} \
     go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=${VERSION}" -o /manager ./cmd/manager
 
+# `make image` makes the same without a container engine; hack/image has it once more, and a test compares the two.
 FROM scratch
+ARG VERSION=unknown
+LABEL org.opencontainers.image.title="sandbox-operator" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.source="https://github.com/sandbox-operator/sandbox-operator" \
+      org.opencontainers.image.version="${VERSION}"
 COPY --from=builder /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=builder /manager /manager
 # A number, so that Kubernetes can tell that it is not root.

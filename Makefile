@@ -19,7 +19,7 @@ TESTFLAGS ?=
 ARGS ?=
 
 # The cluster's own tool where there is one, else the one that was built.
-KUBECTL ?= $(shell command -v kubectl || echo hack/with-binaries sh -c 'exec "$$KUBEBUILDER_ASSETS/kubectl" "$$@"' kubectl)
+KUBECTL ?= hack/kubectl
 CONTROLLER_GEN := hack/tool controller-gen
 KUSTOMIZE := hack/tool kustomize
 GOLANGCI_LINT := hack/tool golangci-lint
@@ -63,9 +63,10 @@ generate: ## Generate deepcopy methods, and types for protocols.
 	hack/tool protogo internal/backends/e2b/envd
 
 .PHONY: manifests
-manifests: ## Generate CRDs and the manager's role.
+manifests: ## Generate CRDs and the manager's roles, also those of the chart.
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
 	$(CONTROLLER_GEN) rbac:roleName=manager-role paths=./internal/... output:rbac:dir=config/rbac
+	hack/tool roles
 
 .PHONY: fmt
 fmt: ## Format the code and sort its imports.
@@ -132,6 +133,21 @@ crowd: ## Look after 10,000 idle sandboxes, and 1,000 through an outage of ten m
 bench: ## Measure how fast Sandboxes are made and deleted, beside a bare controller (a minute; wants the machine for itself).
 	@BENCH=1 RACE=0 hack/with-binaries hack/test -count=1 -v ./test/bench
 
+# Where KUBECONFIG is set, both use that cluster, and IMG, an image that is there or can be pulled.
+E2E := RACE=0 E2E=1 IMG=$(IMG) hack/test -count=1 -v ./test/e2e $(TESTFLAGS)
+
+.PHONY: e2e
+e2e: ## Install the operator in a real cluster and try it there (root on Linux, or KUBECONFIG and IMG; a quarter of an hour).
+ifeq ($(KUBECONFIG),)
+	@hack/build-binaries k8s etcd node
+endif
+	@TIMEOUT=40m $(E2E)
+
+.PHONY: e2e-ci
+e2e-ci: ## The part of it that takes few minutes.
+	@hack/build-binaries k8s etcd node
+	@TIMEOUT=15m $(E2E) -ginkgo.label-filter=ci
+
 .PHONY: binaries
 binaries: ## Build the programs for tests and the demo: control plane and runsc (once; 7 minutes on two cores).
 	@hack/build-binaries
@@ -139,6 +155,11 @@ binaries: ## Build the programs for tests and the demo: control plane and runsc 
 .PHONY: control-plane
 control-plane: binaries bin/controlplane-up ## Run a control plane with the CRDs until Ctrl-C; its kubeconfig is bin/kubeconfig.
 	@hack/with-binaries bin/controlplane-up --kubeconfig bin/kubeconfig
+
+.PHONY: node
+node: bin/node-up ## Run a real cluster of one node, with pods, until Ctrl-C (root on Linux); its kubeconfig is bin/node.kubeconfig.
+	@hack/build-binaries k8s etcd node
+	@hack/with-binaries bin/node-up --kubeconfig bin/node.kubeconfig $(ARGS)
 
 ##@ Build
 
@@ -150,9 +171,17 @@ build: ## Build the manager to bin/manager.
 bin/controlplane-up:
 	@CGO_ENABLED=0 go build -trimpath -o $@ ./hack/controlplane-up
 
+.PHONY: bin/node-up
+bin/node-up:
+	@CGO_ENABLED=0 go build -trimpath -o $@ ./hack/node-up
+
 .PHONY: run
 run: ## Run the manager on this machine against the cluster of the current kubeconfig (ARGS=--backends=local).
 	go run ./cmd/manager $(ARGS)
+
+.PHONY: image
+image: ## Build the image IMG without docker or a registry, to dist/image.tar (for docker load, kind load image-archive, ctr import).
+	@go run ./hack/image --tag $(IMG) --version $(VERSION) --output dist/image.tar
 
 .PHONY: docker-build
 docker-build: ## Build the image IMG.
@@ -178,6 +207,8 @@ build-installer: manifests generate ## Write everything that installs the operat
 
 # Whether undeploy and uninstall make nothing of what is not there.
 ignore-not-found ?= false
+# How long undeploy waits for the operator to destroy the sandboxes.
+TIMEOUT ?= 5m
 
 .PHONY: install
 install: manifests ## Install the CRDs.
@@ -192,14 +223,14 @@ deploy: manifests ## Install CRDs and the operator with the image IMG.
 	hack/render $(IMG) | $(KUBECTL) apply --server-side -f -
 
 .PHONY: undeploy
-undeploy: ## Remove the operator and the CRDs.
-	hack/render $(IMG) | $(KUBECTL) delete --ignore-not-found=$(ignore-not-found) -f -
+undeploy: ## Destroy all sandboxes, and remove the operator and the CRDs after them (TIMEOUT=5m).
+	@KUBECTL='$(KUBECTL)' TIMEOUT=$(TIMEOUT) IGNORE_NOT_FOUND=$(ignore-not-found) hack/undeploy
 
 ##@ Housekeeping
 
 .PHONY: clean
 clean: ## Remove what was built, but for tools and test programs, which take minutes.
-	rm -rf dist bin/manager bin/controlplane-up bin/render bin/fake-daytona bin/fake-e2b
+	rm -rf dist bin/manager bin/controlplane-up bin/node-up bin/render bin/fake-daytona bin/fake-e2b
 
 .PHONY: distclean
 distclean: clean ## Remove tools and test programs as well.

@@ -7,8 +7,8 @@
 // For each kind, NAME_controller.go wires and observes, NAME_decide.go decides, the files that are named for the steps of its
 // life (sandbox_create.go, exec_start.go) act, and NAME_status.go says what stands in the status. journal.go is what is
 // written before a remote is made, attempts.go what a process remembers of attempts, references.go reads what specs refer
-// to, redact.go keeps Secrets out of stored output, trouble.go makes errors into conditions, patch.go has the writes, and
-// wake.go lets one reconciler wake another, and watches.go lets providers.
+// to, redact.go keeps Secrets out of stored output, trouble.go makes errors into conditions, patch.go has the writes,
+// wake.go lets one reconciler wake another and watches.go lets providers, and stop.go ends them without cutting off what they do.
 package controller
 
 import (
@@ -38,6 +38,8 @@ type Options struct {
 	Installation string
 	// Namespace is the operator's own, where the Secrets of cluster providers live.
 	Namespace string
+	// Namespaced says that the operator sees some namespaces only, and no ClusterSandboxProviders.
+	Namespaced bool
 	// Workers is how many objects of a kind are worked on at once; 0 = DefaultWorkers.
 	Workers int
 	// Period is how often each provider is called to see that it works and what became of its remotes; 0 = DefaultPeriod.
@@ -55,6 +57,8 @@ type Options struct {
 	// CompactAfter is how long after its end a SandboxExec keeps its output in status; negative = for ever, 0 =
 	// DefaultCompactAfter.
 	CompactAfter time.Duration
+	// Drain is what the program asks, before it ends, to let commands end; nil = it does not ask.
+	Drain *Drain
 }
 
 // Defaults of Options.
@@ -95,7 +99,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		live:     mgr.GetAPIReader(),
 		recorder: mgr.GetEventRecorder("sandbox-operator"),
 		clock:    clock.RealClock{},
-		finder:   provider.Finder{Reader: mgr.GetClient()},
+		finder:   provider.Finder{Reader: mgr.GetClient(), Namespaced: options.Namespaced},
 		doors: &provider.Doors{
 			Registry: options.Registry, Secrets: mgr.GetAPIReader(), Writer: mgr.GetClient(), Namespace: options.Namespace,
 			Reach: options.Reach, Workers: options.Workers, Cluster: mgr.GetConfig(),
@@ -140,6 +144,13 @@ func (o *Options) setDefaults() {
 	if o.CompactAfter == 0 {
 		o.CompactAfter = DefaultCompactAfter
 	}
+}
+
+// liveFinder finds providers as the API server has them now.
+func (s *shared) liveFinder() provider.Finder {
+	live := s.finder
+	live.Reader = s.live
+	return live
 }
 
 // controllerOptions are those of one controller: failures of one object back off from 100 ms to a minute.

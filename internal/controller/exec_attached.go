@@ -29,12 +29,17 @@ const mostAttached = 64
 // that have no shell. They end with this process, which is why a run whose journal says that it is attached, and which is
 // not here, has an outcome that nobody knows.
 type attachedCalls struct {
-	mutex  sync.Mutex
-	calls  map[types.NamespacedName]*attachedCall
-	events chan event.GenericEvent
-	group  sync.WaitGroup
+	mutex sync.Mutex
+	calls map[types.NamespacedName]*attachedCall
+	// reserved is how many will begin in a moment.
+	reserved int
+	events   chan event.GenericEvent
+	group    sync.WaitGroup
 	// stopped is closed with the manager's end: nobody receives events any more.
 	stopped chan struct{}
+	// emptied is closed when the last call is dropped; nil = nobody waits for it.
+	emptied   chan struct{}
+	isEmptied bool
 }
 
 // attachedCall is one of them. What follows done may be read once that is closed.
@@ -71,14 +76,44 @@ func (a *attachedCalls) source() source.Source {
 	return source.Channel(a.events, &handler.EnqueueRequestForObject{})
 }
 
-// hasRoom says that another call may begin. Two that ask at once may both be told so: the bound is no hard one.
-func (a *attachedCalls) hasRoom() bool {
+// reserve says that another call may begin; none may once the manager is to end. It ends with run or release.
+func (a *attachedCalls) reserve() bool {
 	a.mutex.Lock()
 	defer a.mutex.Unlock()
-	return len(a.calls) < mostAttached
+	if a.emptied != nil || len(a.calls)+a.reserved >= mostAttached {
+		return false
+	}
+	a.reserved++
+	return true
 }
 
-// run makes the call in a goroutine of its own, and wakes the run when it is over.
+// release gives back what reserve gave.
+func (a *attachedCalls) release() {
+	a.mutex.Lock()
+	defer a.mutex.Unlock()
+	a.reserved--
+	a.closeIfEmpty()
+}
+
+// drain lets no further call begin, and returns what is closed when those there are have ended and stand in the status.
+func (a *attachedCalls) drain() <-chan struct{} {
+	a.mutex.Lock()
+	defer a.mutex.Unlock()
+	if a.emptied == nil {
+		a.emptied = make(chan struct{})
+		a.closeIfEmpty()
+	}
+	return a.emptied
+}
+
+func (a *attachedCalls) closeIfEmpty() {
+	if a.emptied != nil && !a.isEmptied && len(a.calls)+a.reserved == 0 {
+		a.isEmptied = true
+		close(a.emptied)
+	}
+}
+
+// run makes the reserved call in a goroutine of its own, and wakes the run when it is over.
 func (a *attachedCalls) run(exec *v1alpha1.SandboxExec, secrets givenSecrets, do func(context.Context, *attachedCall)) {
 	key := types.NamespacedName{Namespace: exec.Namespace, Name: exec.Name}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -90,6 +125,7 @@ func (a *attachedCalls) run(exec *v1alpha1.SandboxExec, secrets givenSecrets, do
 		cancel()
 	default:
 	}
+	a.reserved--
 	a.calls[key] = call
 	a.group.Go(func() {
 		defer cancel()
@@ -120,6 +156,7 @@ func (a *attachedCalls) drop(key types.NamespacedName) {
 	if call := a.calls[key]; call != nil {
 		call.cancel()
 		delete(a.calls, key)
+		a.closeIfEmpty()
 	}
 }
 
@@ -136,16 +173,12 @@ func isAttached(exec *v1alpha1.SandboxExec) bool {
 
 // startWithin writes the journal of a run that lasts as long as one call, and makes the call.
 func (p *execPass) startWithin(ctx context.Context, door *provider.Door, program execution.Program, refs *references) (ctrl.Result, error) {
-	if !p.attached.hasRoom() {
+	if !p.attached.reserve() {
 		return ctrl.Result{RequeueAfter: jittered(provider.BusyDelay)}, nil
 	}
-	secrets, err := p.secrets(ctx, refs)
+	secrets, err := p.recordAttached(ctx, refs)
 	if err != nil {
-		return ctrl.Result{}, err
-	}
-	p.setEnd(v1alpha1.ConditionStarted, v1alpha1.ReasonAttached, "The command runs within a call of the operator")
-	p.setProgress(v1alpha1.ConditionReconciling, v1alpha1.ReasonRunning, "The command was started")
-	if err := p.record(ctx); err != nil {
+		p.attached.release()
 		return ctrl.Result{}, err
 	}
 	remote, run := door.Remote(p.exec.Status.SandboxID).Attached(), p.run(door)
@@ -154,6 +187,17 @@ func (p *execPass) startWithin(ctx context.Context, door *provider.Door, program
 		call.end, call.rich, call.err = execution.Attach(ctx, remote, program, run.Stdout, run.Stderr)
 	})
 	return ctrl.Result{}, nil
+}
+
+// recordAttached writes the journal of such a run, and returns the Secrets that it is given.
+func (p *execPass) recordAttached(ctx context.Context, refs *references) (givenSecrets, error) {
+	secrets, err := p.secrets(ctx, refs)
+	if err != nil {
+		return givenSecrets{}, err
+	}
+	p.setEnd(v1alpha1.ConditionStarted, v1alpha1.ReasonAttached, "The command runs within a call of the operator")
+	p.setProgress(v1alpha1.ConditionReconciling, v1alpha1.ReasonRunning, "The command was started")
+	return secrets, p.record(ctx)
 }
 
 // take records the end of the call within which the command ran.

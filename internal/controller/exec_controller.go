@@ -27,12 +27,15 @@ import (
 	"github.com/sandbox-operator/sandbox-operator/internal/provider"
 )
 
+// Each SandboxExec is watched, carries a finalizer while its command runs, and is deleted by its ttlSecondsAfterFinished.
 // +kubebuilder:rbac:groups=sandboxes.run,resources=sandboxexecs,verbs=get;list;watch;patch;delete
+// Journal and result stand in the status.
 // +kubebuilder:rbac:groups=sandboxes.run,resources=sandboxexecs/status,verbs=patch
+// What a SandboxExec owns (its sandbox, its outputs) blocks its deletion, which some clusters let only those ask for who may do this.
 // +kubebuilder:rbac:groups=sandboxes.run,resources=sandboxexecs/finalizers,verbs=update
-// The sandboxes of one-shots:
+// One-shots make a Sandbox of their own, and delete it when they end.
 // +kubebuilder:rbac:groups=sandboxes.run,resources=sandboxes,verbs=create;delete
-// Outputs; objects that exist are never changed:
+// Outputs are stored in new ConfigMaps and Secrets; objects that exist are never changed.
 // +kubebuilder:rbac:groups="",resources=secrets;configmaps,verbs=create
 
 const (
@@ -77,6 +80,9 @@ type execPass struct {
 
 func (s *shared) setupExec(ctx context.Context, mgr ctrl.Manager) error {
 	r := &execReconciler{shared: s, doubts: newDoubts(), turns: newTurns(), spent: newSpent(), attached: newAttachedCalls()}
+	if s.options.Drain != nil {
+		s.options.Drain.attached.Store(r.attached)
+	}
 	if err := mgr.Add(r.attached); err != nil {
 		return fmt.Errorf("adding the attached calls: %w", err)
 	}
@@ -98,7 +104,7 @@ func (s *shared) setupExec(ctx context.Context, mgr ctrl.Manager) error {
 		Watches(&v1alpha1.SandboxExec{}, handler.EnqueueRequestsFromMapFunc(r.next), builder.WithPredicates(runOver())).
 		WatchesRawSource(r.attached.source()).
 		WithOptions(s.controllerOptions()).
-		Complete(r)
+		Complete(unhurried{r})
 }
 
 // Reconcile makes one pass over one SandboxExec.

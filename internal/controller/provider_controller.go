@@ -24,9 +24,10 @@ import (
 	"github.com/sandbox-operator/sandbox-operator/internal/provider"
 )
 
+// Providers are watched, and keep a finalizer while sandboxes of theirs need them.
 // +kubebuilder:rbac:groups=sandboxes.run,resources=sandboxproviders;clustersandboxproviders,verbs=get;list;watch;patch
+// What an account has, and whether it works, stands in the status.
 // +kubebuilder:rbac:groups=sandboxes.run,resources=sandboxproviders/status;clustersandboxproviders/status,verbs=patch
-// +kubebuilder:rbac:groups=sandboxes.run,resources=sandboxproviders/finalizers;clustersandboxproviders/finalizers,verbs=update
 
 // providerReconciler proves each provider with a real call each period, and compares what its account has with what it should
 // have.
@@ -54,10 +55,11 @@ type providerPass struct {
 }
 
 func (s *shared) setupProviders(mgr ctrl.Manager) error {
-	for name, empty := range map[string]func() client.Object{
-		"sandboxprovider":        func() client.Object { return &v1alpha1.SandboxProvider{} },
-		"clustersandboxprovider": func() client.Object { return &v1alpha1.ClusterSandboxProvider{} },
-	} {
+	kinds := map[string]func() client.Object{"sandboxprovider": func() client.Object { return &v1alpha1.SandboxProvider{} }}
+	if !s.options.Namespaced {
+		kinds["clustersandboxprovider"] = func() client.Object { return &v1alpha1.ClusterSandboxProvider{} }
+	}
+	for name, empty := range kinds {
 		r := &providerReconciler{shared: s, empty: empty, memories: newMemories(), renewed: newRenewed()}
 		options := s.controllerOptions()
 		options.MaxConcurrentReconciles = min(options.MaxConcurrentReconciles, 8)
@@ -69,7 +71,7 @@ func (s *shared) setupProviders(mgr ctrl.Manager) error {
 			For(empty(), builder.WithPredicates(changed)).
 			Watches(&v1alpha1.Sandbox{}, handler.EnqueueRequestsFromMapFunc(r.providerOf), builder.WithPredicates(onlyDeletes())).
 			WithOptions(options).
-			Complete(r)
+			Complete(unhurried{r})
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}

@@ -21,11 +21,17 @@ import (
 	"github.com/sandbox-operator/sandbox-operator/internal/provider"
 )
 
+// Each Sandbox is watched, and carries journal and finalizer.
 // +kubebuilder:rbac:groups=sandboxes.run,resources=sandboxes,verbs=get;list;watch;patch
+// ID, endpoints and conditions stand in the status.
 // +kubebuilder:rbac:groups=sandboxes.run,resources=sandboxes/status,verbs=patch
+// The Secret with a Sandbox's tokens blocks its deletion, which some clusters let only those ask for who may do this.
 // +kubebuilder:rbac:groups=sandboxes.run,resources=sandboxes/finalizers,verbs=update
+// Values of env, files, stdin and code, and providers' credentials, are read by name when they are used: never listed, never watched.
 // +kubebuilder:rbac:groups="",resources=secrets;configmaps,verbs=get
+// Labels of namespaces decide where a ClusterSandboxProvider may be used; the UID of kube-system is the installation ID.
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
+// What people should know is said in events; repeated ones are counted.
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // sandboxReconciler keeps one remote for each Sandbox.
@@ -69,15 +75,18 @@ func (s *shared) setupSandbox(mgr ctrl.Manager) error {
 	changed := predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, deletionStarted(), finalizerLost(),
 		annotationChanged(v1alpha1.AbandonAnnotation))
 	waiting, usable := handler.EnqueueRequestsFromMapFunc(r.waitingFor), builder.WithPredicates(usabilityChanged())
-	return ctrl.NewControllerManagedBy(mgr).
+	controllers := ctrl.NewControllerManagedBy(mgr)
+	if !s.options.Namespaced {
+		controllers.Watches(&v1alpha1.ClusterSandboxProvider{}, waiting, usable)
+	}
+	return controllers.
 		Named("sandbox").
 		For(&v1alpha1.Sandbox{}, builder.WithPredicates(changed)).
 		Watches(&v1alpha1.SandboxProvider{}, waiting, usable).
-		Watches(&v1alpha1.ClusterSandboxProvider{}, waiting, usable).
 		Watches(&v1alpha1.SandboxExec{}, handler.EnqueueRequestsFromMapFunc(r.usedBy), builder.WithPredicates(usageChanged())).
 		WatchesRawSource(s.wakes.source()).
 		WithOptions(s.controllerOptions()).
-		Complete(r)
+		Complete(unhurried{r})
 }
 
 // Reconcile makes one pass over one Sandbox.

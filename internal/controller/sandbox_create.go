@@ -75,7 +75,7 @@ func (p *sandboxPass) create(ctx context.Context) (ctrl.Result, error) {
 // confirmProvider reads the provider live, after the journal was written: either its deletion sees the journal and waits, or
 // this sees the deletion and makes nothing.
 func (p *sandboxPass) confirmProvider(ctx context.Context) error {
-	live := provider.Finder{Reader: p.live}
+	live := p.liveFinder()
 	chosen, err := live.ByIdentity(ctx, p.sandbox.Namespace, p.journal.Provider)
 	if err != nil {
 		return err

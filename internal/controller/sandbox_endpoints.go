@@ -25,6 +25,7 @@ import (
 	"github.com/sandbox-operator/sandbox-operator/internal/provider"
 )
 
+// The Secret with the tokens of a Sandbox's endpoints is made with them, and follows them; one that is not the operator's is left alone.
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=create;patch
 
 // isReachable says that each of the ports has its endpoint.

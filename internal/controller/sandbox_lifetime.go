@@ -18,6 +18,7 @@ import (
 	"github.com/sandbox-operator/sandbox-operator/internal/provider"
 )
 
+// ttlSecondsAfterFinished deletes Sandboxes.
 // +kubebuilder:rbac:groups=sandboxes.run,resources=sandboxes,verbs=delete
 
 // lifetime is what holds for a Sandbox: its own, or else the default of the provider that has its remote.

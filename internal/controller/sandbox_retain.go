@@ -100,7 +100,7 @@ func (p *sandboxPass) recordAbandoned(ctx context.Context) error {
 func (p *sandboxPass) remember(
 	ctx context.Context, identity v1alpha1.ProviderIdentity, change func(status *v1alpha1.ProviderStatus) bool,
 ) error {
-	live := provider.Finder{Reader: p.live}
+	live := p.liveFinder()
 	return insist(ctx, func() error {
 		chosen, err := live.ByIdentity(ctx, p.sandbox.Namespace, identity)
 		if _, gone := provider.IsSetup(err); gone {

@@ -8,7 +8,6 @@ package manager
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -18,6 +17,7 @@ import (
 
 	"go.uber.org/zap/zapcore"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -26,7 +26,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -46,10 +45,13 @@ type settings struct {
 	leaderElect                  bool
 	lease                        leaseTimes
 	installation, namespace      string
+	namespaces                   string
+	watched                      []string // what namespaces says; none = all
 	backends, providerHosts      string
 	workers                      int
 	period, deletionDeadline     time.Duration
 	orphanGrace, compactAfter    time.Duration
+	drainTimeout                 time.Duration
 	printVersion                 bool
 	version                      string
 	variations                   []Variation
@@ -101,11 +103,14 @@ func flags(registry *backends.Registry) *settings {
 	f.BoolVar(&s.leaderElect, "leader-elect", false, "Elect a leader, so that only one of several replicas is active.")
 	s.lease.flags(f)
 	f.StringVar(&s.installation, "installation-id", "",
-		"ID in the mark of every sandbox. Default: the UID of the namespace kube-system. A cluster that was restored or "+
-			"cloned elsewhere must set another.")
+		"ID in the mark of every sandbox. Default: the UID of the namespace kube-system, or with --namespaces that of the "+
+			"operator's own. A cluster that was restored or cloned elsewhere must set another.")
 	f.StringVar(&s.namespace, "namespace", defaultNamespace(),
 		"The operator's own namespace, where the Secrets of ClusterSandboxProviders are. Default: $POD_NAMESPACE, or "+
 			"sandbox-operator-system.")
+	f.StringVar(&s.namespaces, "namespaces", "",
+		"The namespaces that the operator works in, separated by commas, with rights in these alone and no "+
+			"ClusterSandboxProviders. Default: all.")
 	f.StringVar(&s.backends, "backends", "",
 		"The backends that can be used, separated by commas. Default: all but those that use the operator's own machine (local).")
 	f.StringVar(&s.providerHosts, "provider-hosts", "",
@@ -121,6 +126,9 @@ func flags(registry *backends.Registry) *settings {
 	f.DurationVar(&s.compactAfter, "compact-after", controller.DefaultCompactAfter,
 		"How long after its end a SandboxExec keeps its output in status; outcome, exit code, counts and digests stay. "+
 			"Negative = for ever.")
+	f.DurationVar(&s.drainTimeout, "drain-timeout", 5*time.Minute,
+		"How long the process, asked to end, waits for commands that would die with it (native code, and commands in sandboxes "+
+			"without a shell; others go on without it). The pod's terminationGracePeriodSeconds must be longer.")
 	f.BoolVar(&s.printVersion, "version", false, "Print the version and end.")
 	registry.AddFlags(f)
 	s.zap.BindFlags(f)
@@ -152,6 +160,9 @@ func run(ctx context.Context, s *settings, registry *backends.Registry) error {
 	if err != nil {
 		return fmt.Errorf("--provider-hosts: %w", err)
 	}
+	if s.watched, err = parseNamespaces(s.namespaces); err != nil {
+		return fmt.Errorf("--namespaces: %w", err)
+	}
 	config, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("finding the cluster (set KUBECONFIG or --kubeconfig): %w", err)
@@ -163,14 +174,16 @@ func run(ctx context.Context, s *settings, registry *backends.Registry) error {
 		return err
 	}
 	if s.installation == "" {
-		if s.installation, err = installationID(ctx, mgr.GetAPIReader()); err != nil {
+		if s.installation, err = installationID(ctx, mgr.GetAPIReader(), s); err != nil {
 			return err
 		}
 	}
 	options := controller.Options{
 		Registry: registry, Installation: s.installation, Namespace: s.namespace, Reach: reach,
-		Workers: s.workers, Period: s.period, DeletionDeadline: s.deletionDeadline,
+		Namespaced: len(s.watched) > 0,
+		Workers:    s.workers, Period: s.period, DeletionDeadline: s.deletionDeadline,
 		OrphanGrace: s.orphanGrace, CompactAfter: s.compactAfter,
+		Drain: &controller.Drain{},
 	}
 	for _, variation := range s.variations {
 		if variation.Controller != nil {
@@ -181,7 +194,7 @@ func run(ctx context.Context, s *settings, registry *backends.Registry) error {
 		return err
 	}
 	ctrl.Log.Info("Starting", "version", s.version, "installation", s.installation, "namespace", s.namespace)
-	return mgr.Start(ctx)
+	return mgr.Start(untilDrained(ctx, options.Drain, s.drainTimeout))
 }
 
 func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
@@ -211,6 +224,13 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 			EnableReadYourWritesConsistency: new(true),
 		}},
 	}
+	if len(s.watched) > 0 {
+		options.Cache.DefaultNamespaces = map[string]cache.Config{}
+		for _, namespace := range s.watched {
+			options.Cache.DefaultNamespaces[namespace] = cache.Config{}
+		}
+		options.NewClient = perNamespace(s.watched)
+	}
 	for _, variation := range s.variations {
 		if variation.Manager != nil {
 			variation.Manager(&options)
@@ -220,14 +240,19 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the manager: %w", err)
 	}
-	return mgr, errors.Join(mgr.AddHealthzCheck("healthz", healthz.Ping), mgr.AddReadyzCheck("readyz", healthz.Ping))
+	return mgr, addProbes(mgr, s)
 }
 
-// installationID is the UID of the namespace kube-system, which stands for the cluster.
-func installationID(ctx context.Context, reader client.Reader) (string, error) {
+// installationID is the UID of the namespace kube-system, which stands for the cluster. An operator for some namespaces can't read
+// that one, and may not be the only one in the cluster: its own namespace stands for it.
+func installationID(ctx context.Context, reader client.Reader, s *settings) (string, error) {
+	name := metav1.NamespaceSystem
+	if len(s.watched) > 0 {
+		name = s.namespace
+	}
 	var namespace corev1.Namespace
-	if err := reader.Get(ctx, client.ObjectKey{Name: "kube-system"}, &namespace); err != nil {
-		return "", fmt.Errorf("reading the namespace kube-system for the installation ID (or set --installation-id): %w", err)
+	if err := reader.Get(ctx, client.ObjectKey{Name: name}, &namespace); err != nil {
+		return "", fmt.Errorf("reading the namespace %s for the installation ID (or set --installation-id): %w", name, err)
 	}
 	return string(namespace.UID), nil
 }

@@ -21,6 +21,7 @@ import (
 // credentials of a provider that has remotes are copied to a Secret in the operator's own namespace, which serves for nothing
 // but what is done with remotes that exist, and goes with the provider.
 
+// The operator's copies of credentials: in its own namespace, to destroy sandboxes when a provider's Secret went first.
 // +kubebuilder:rbac:groups="",namespace=system,resources=secrets,verbs=get;create;patch;delete
 
 const (

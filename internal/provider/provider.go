@@ -76,6 +76,8 @@ func (p Provider) isDefault() bool {
 type Finder struct {
 	// Reader reads providers and the metadata of namespaces, from a cache.
 	Reader client.Reader
+	// Namespaced says that the operator may not read ClusterSandboxProviders: they are as if they did not exist.
+	Namespaced bool
 }
 
 // ForSandbox returns the provider that the Sandbox asks for, or the default one, if it may be used from the Sandbox's
@@ -120,6 +122,10 @@ func (f Finder) get(ctx context.Context, namespace string, kind v1alpha1.Provide
 	var object client.Object = &v1alpha1.SandboxProvider{}
 	key := types.NamespacedName{Namespace: namespace, Name: name}
 	if kind == v1alpha1.KindClusterSandboxProvider {
+		if f.Namespaced {
+			return Provider{}, setupErrorf(v1alpha1.ReasonProviderNotFound, "ClusterSandboxProvider %q can't be used here: this operator is "+
+				"installed for some namespaces only (--namespaces); name a SandboxProvider of namespace %q", name, namespace)
+		}
 		object, key.Namespace = &v1alpha1.ClusterSandboxProvider{}, ""
 	}
 	err := f.Reader.Get(ctx, key, object)
@@ -148,6 +154,9 @@ func (f Finder) defaultFor(ctx context.Context, namespace string) (Provider, err
 	if p, ok, err := onlyDefault(found); ok || err != nil {
 		return p, err
 	}
+	if f.Namespaced {
+		return Provider{}, noDefault("sandboxprovider NAME -n " + namespace)
+	}
 	var cluster v1alpha1.ClusterSandboxProviderList
 	if err := f.Reader.List(ctx, &cluster); err != nil {
 		return Provider{}, fmt.Errorf("listing ClusterSandboxProviders: %w", err)
@@ -159,10 +168,14 @@ func (f Finder) defaultFor(ctx context.Context, namespace string) (Provider, err
 	if p, ok, err := onlyDefault(found); ok || err != nil {
 		return p, err
 	}
-	return Provider{}, setupErrorf(v1alpha1.ReasonNoDefaultProvider,
+	return Provider{}, noDefault("clustersandboxprovider NAME")
+}
+
+func noDefault(which string) *SetupError {
+	return setupErrorf(v1alpha1.ReasonNoDefaultProvider,
 		"spec.providerRef is not set and no provider is the default; make one the default: "+
-			"kubectl annotate clustersandboxprovider NAME %s=true (or create the Sandbox again with a providerRef)",
-		v1alpha1.DefaultProviderAnnotation)
+			"kubectl annotate %s %s=true (or create the Sandbox again with a providerRef)",
+		which, v1alpha1.DefaultProviderAnnotation)
 }
 
 func onlyDefault(providers []Provider) (Provider, bool, error) {

@@ -46,7 +46,7 @@ func (b *backend) checkRequest(r backends.CreateRequest) error {
 	case len(r.Parameters) > 0:
 		return unsupported("a Sandbox has no parameters of this backend")
 	case r.Lifetime != 0 && b.options.FirstProcess == firstImage:
-		return unsupported("there is no lease where the image's own first process runs: set leaseSeconds of the provider to 0, "+
+		return unsupported("there is no lease where the image's own first process runs: set leaseSeconds of the provider to 0, " +
 			"and its parameter maxLifetimeSeconds where pods shall end by themselves")
 	}
 	for _, port := range r.Ports {

@@ -73,10 +73,10 @@ type options struct {
 
 // The values of options that are words.
 const (
-	firstShell, firstImage       = "Shell", "Image"
-	rootWritable, rootReadOnly   = "Writable", "ReadOnly"
+	firstShell, firstImage        = "Shell", "Image"
+	rootWritable, rootReadOnly    = "Writable", "ReadOnly"
 	policiesManaged, policiesNone = "Managed", "None"
-	rootForbidden, rootAllowed   = "Forbidden", "Allowed"
+	rootForbidden, rootAllowed    = "Forbidden", "Allowed"
 
 	defaultUser          = 1000
 	defaultWorkspace     = "/workspace"
@@ -195,7 +195,9 @@ func (o *options) numbers() error {
 	return nil
 }
 
-func (o *options) startDeadline() time.Duration { return time.Duration(o.StartDeadlineSeconds) * time.Second }
+func (o *options) startDeadline() time.Duration {
+	return time.Duration(o.StartDeadlineSeconds) * time.Second
+}
 
 // placeholder is one in the template of endpoints.
 var placeholder = regexp.MustCompile(`\{[^{}]*\}`)

@@ -92,11 +92,11 @@ var endings = map[string]string{
 
 // disruptions are reasons of the condition DisruptionTarget.
 var disruptions = map[string]string{
-	"EvictionByEvictionAPI":              "it was evicted, as when a node is drained",
+	"EvictionByEvictionAPI":               "it was evicted, as when a node is drained",
 	corev1.PodReasonPreemptionByScheduler: "a pod of higher priority took its place",
-	"DeletionByTaintManager":             "its node does not answer, or is not for it any more",
-	"DeletionByPodGC":                    "its node is gone",
-	corev1.PodReasonTerminationByKubelet: "its node ended it",
+	"DeletionByTaintManager":              "its node does not answer, or is not for it any more",
+	"DeletionByPodGC":                     "its node is gone",
+	corev1.PodReasonTerminationByKubelet:  "its node ended it",
 }
 
 // disrupted is why the cluster ended a pod; empty = it did not.

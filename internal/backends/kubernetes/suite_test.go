@@ -92,7 +92,7 @@ func applyRole(ctx SpecContext) {
 	Expect(err).NotTo(HaveOccurred())
 }
 
-const rolePath = "config/rbac/sandbox_pods_role.yaml"
+const rolePath = "config/rbac/users/sandbox_pods_role.yaml"
 
 // makeNamespace makes one that holds its pods to the restricted standard, and lets the operator work there.
 func makeNamespace(ctx SpecContext, name string) {

@@ -33,13 +33,13 @@ func Runsc() (string, error) {
 	return built("runsc", "hack/runsc/go.mod", "gvisor.dev/gvisor", "runsc")
 }
 
-// ControlPlane returns the path of a program of the control plane: etcd, kube-apiserver, kube-controller-manager or
-// kubectl. It comes from the folder that AssetsEnv names, if that is set. kube-controller-manager, which the archives of
-// setup-envtest lack, may be absent there and is then the one that was built.
+// ControlPlane returns the path of a program of Kubernetes, or etcd's. It comes from the folder that AssetsEnv names, if that is
+// set. What the archives of setup-envtest lack, kube-controller-manager and the programs of a node, may be absent there and is
+// then the one that was built.
 func ControlPlane(name string) (string, error) {
 	if assets := os.Getenv(AssetsEnv); assets != "" {
 		path, err := existing(filepath.Join(assets, name), "in the folder that "+AssetsEnv+" names")
-		if err == nil || name != "kube-controller-manager" {
+		if err == nil || name == "etcd" || name == "kube-apiserver" || name == "kubectl" {
 			return path, err
 		}
 	}

@@ -166,7 +166,7 @@ func (p *pod) pull(ctx context.Context, latest *corev1.Pod) bool {
 func (p *pod) start(ctx context.Context, latest *corev1.Pod) (<-chan int, error) {
 	container := &latest.Spec.Containers[0]
 	if p.without == "sh" && len(container.Command) > 0 && container.Command[0] == "/bin/sh" {
-		return nil, fmt.Errorf(`failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: `+
+		return nil, fmt.Errorf(`failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: ` +
 			`unable to start container process: error during container init: exec: "/bin/sh": stat /bin/sh: no such file or directory`)
 	}
 	if err := p.prepare(latest); err != nil {

@@ -64,6 +64,9 @@ type Options struct {
 	Registries []string
 	// Arguments of every manager, after the bed's own.
 	Arguments []string
+	// User and Groups are who the manager is to the API server; empty = an administrator.
+	User   string
+	Groups []string
 }
 
 // unfit says, in a line, why sandboxes can't run here; empty where they can.
@@ -77,13 +80,13 @@ func unfit() string {
 // Start builds and starts all but the manager: call StartManager.
 func Start(ctx context.Context, options Options) (*Bed, error) {
 	b := &Bed{registries: options.Registries, more: options.Arguments}
-	if err := b.start(ctx); err != nil {
+	if err := b.start(ctx, options); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting a test bed: %w", err), b.Stop(ctx))
 	}
 	return b, nil
 }
 
-func (b *Bed) start(ctx context.Context) error {
+func (b *Bed) start(ctx context.Context, options Options) error {
 	var err error
 	if b.runsc, err = binaries.Runsc(); err != nil {
 		return err
@@ -97,7 +100,13 @@ func (b *Bed) start(ctx context.Context) error {
 	if err := errors.Join(err, <-built); err != nil {
 		return err
 	}
-	if b.Proxy, err = apiproxy.Start(b.Plane.Config); err != nil {
+	config := b.Plane.Config
+	if options.User != "" {
+		if config, err = b.Plane.User(options.User, options.Groups...); err != nil {
+			return err
+		}
+	}
+	if b.Proxy, err = apiproxy.Start(config); err != nil {
 		return err
 	}
 	if err := b.Proxy.WriteKubeconfig(b.kubeconfig()); err != nil {
