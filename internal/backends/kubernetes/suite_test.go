@@ -6,6 +6,7 @@
 package kubernetes
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -188,3 +189,13 @@ func running(ctx SpecContext, b *backend, r backends.CreateRequest) backends.Rem
 		Should(HaveField("State", backends.StateRunning))
 	return remote
 }
+
+// withAdmin is a provider with all rights.
+func withAdmin(parameters map[string]any) backends.Config {
+	all := config(parameters)
+	all.Cluster = plane.Config
+	return all
+}
+
+// contextOf returns one that the spec ends by itself.
+func contextOf(ctx SpecContext) (context.Context, context.CancelFunc) { return context.WithCancel(ctx) }
