@@ -132,6 +132,20 @@ var _ = Describe("A sandbox in a pod", func() {
 		Expect(content("/tmp/begun")).To(Equal("begun\n"))
 	})
 
+	It("is reached at its endpoint, by another pod", func(ctx SpecContext) {
+		b := connect(nil)
+		port := backends.Port{Number: 8080, Protocol: backends.ProtocolHTTP}
+		server := running(ctx, b, func(r *backends.CreateRequest) { r.Ports = []backends.Port{port} })
+		_, err := b.RunCommand(ctx, server.ID, shell("echo pong >/workspace/index.html; httpd -p 8080 -h /workspace"))
+		Expect(err).NotTo(HaveOccurred())
+		endpointer, _ := b.(backends.Endpointer)
+		endpoint, err := endpointer.Endpoint(ctx, server.ID, port)
+		Expect(err).NotTo(HaveOccurred())
+		result, err := b.RunCommand(ctx, running(ctx, b, nil).ID, backends.Command{Argv: []string{"wget", "-q", "-O", "-", endpoint.URL}})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(string(result.Stdout)).To(Equal("pong\n"), "%s: %s", endpoint.URL, result.Stderr)
+	})
+
 	It("follows its lease within seconds of a change", func(ctx SpecContext) {
 		b := connect(nil)
 		setter, _ := b.(backends.LifetimeSetter)
