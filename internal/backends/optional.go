@@ -12,7 +12,8 @@ import (
 // renews a lease with it, so that a remote which nobody renews dies.
 type LifetimeSetter interface {
 	// SetLifetime has the provider end the remote so long from now, whatever was said before: it is gone then, or Stopped until somebody
-	// destroys what the provider keeps of it. 0 lifts the end, or puts it as far away as the provider allows. A lifetime that the provider does not take is Invalid, with the bounds in the message.
+	// destroys what the provider keeps of it. 0 lifts the end, or puts it as far away as the provider allows. A lifetime that the
+	// provider does not take is Invalid, with the bounds in the message.
 	SetLifetime(ctx context.Context, id string, lifetime time.Duration) error
 }
 

@@ -38,8 +38,8 @@ func connect(config backends.Config) (*rest.Config, error) {
 		return nil, fmt.Errorf("the Secret's key %s: the cluster's server is no URL", keyKubeconfig)
 	}
 	if !config.Reach.HasName(server.Hostname(), nil) {
-		return nil, fmt.Errorf("the Secret's key %s: host %q is none that a SandboxProvider may name; use a ClusterSandboxProvider, or let "+
-			"the administrator allow it with --provider-hosts", keyKubeconfig, backends.Bounded(server.Hostname(), 128))
+		return nil, fmt.Errorf("the Secret's key %s: host %q is none that a SandboxProvider may name; use a ClusterSandboxProvider, or "+
+			"let the administrator allow it with --provider-hosts", keyKubeconfig, backends.Bounded(server.Hostname(), 128))
 	}
 	connection.Dial = checkedDialer(config.Reach, server.Hostname()).DialContext
 	// A proxy of the operator's environment would resolve names where nobody checks them.
@@ -51,7 +51,8 @@ func connect(config backends.Config) (*rest.Config, error) {
 func tuned(connection *rest.Config) *rest.Config {
 	connection.QPS, connection.Timeout = -1, 0
 	connection.UserAgent = "sandbox-operator"
-	connection.ContentType, connection.AcceptContentTypes = "application/vnd.kubernetes.protobuf", "application/vnd.kubernetes.protobuf,application/json"
+	connection.ContentType = "application/vnd.kubernetes.protobuf"
+	connection.AcceptContentTypes = connection.ContentType + ",application/json"
 	connection.WarningHandler = rest.NoWarnings{}
 	connection.Wrap(func(next http.RoundTripper) http.RoundTripper { return patient{next} })
 	return connection
@@ -111,7 +112,7 @@ func checkKubeconfig(cluster *clientcmdapi.Cluster, user *clientcmdapi.AuthInfo)
 		{user.ClientCertificate != "", "the user's client-certificate names a file of the operator's" + flatten},
 		{user.ClientKey != "", "the user's client-key names a file of the operator's" + flatten},
 		{cluster.CertificateAuthority != "", "the cluster's certificate-authority names a file of the operator's" + flatten},
-		{cluster.InsecureSkipTLSVerify, "insecure-skip-tls-verify would give the credentials to anybody: put in certificate-authority-data"},
+		{cluster.InsecureSkipTLSVerify, "insecure-skip-tls-verify gives the credentials to anybody: put in certificate-authority-data"},
 		{cluster.ProxyURL != "", "proxy-url is not supported"},
 	} {
 		if one.found {

@@ -9,7 +9,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 )
 
 // stuckAfter is how long after it was deleted a pod may still be there before it is taken out without waiting for its node: that may be
@@ -27,8 +26,9 @@ func (b *backend) Destroy(ctx context.Context, id string) error {
 	if isStuck(pod, time.Now()) {
 		grace = 0
 	}
-	uid := types.UID(pod.UID)
-	err = b.pods.Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &grace, Preconditions: &metav1.Preconditions{UID: &uid}})
+	err = b.pods.Delete(ctx, pod.Name, metav1.DeleteOptions{
+		GracePeriodSeconds: &grace, Preconditions: &metav1.Preconditions{UID: &pod.UID},
+	})
 	if err != nil {
 		return b.trouble(operationDestroy, "pods", err, true)
 	}

@@ -53,7 +53,8 @@ func (b *backend) stream(ctx context.Context, pod string, argv []string, s strea
 		return err
 	}
 	// What client-go would log of a connection that ends is in the error, or of no matter.
-	return executor.StreamWithContext(klog.NewContext(ctx, logr.Discard()), remotecommand.StreamOptions{Stdin: s.in, Stdout: s.out, Stderr: s.err})
+	ctx = klog.NewContext(ctx, logr.Discard())
+	return executor.StreamWithContext(ctx, remotecommand.StreamOptions{Stdin: s.in, Stdout: s.out, Stderr: s.err})
 }
 
 // newExecutor speaks WebSocket, and SPDY to servers and through proxies that don't. One serves for one call.
@@ -145,8 +146,9 @@ func neverBegan(err error) bool {
 	}
 	text := err.Error()
 	for _, sign := range []string{
-		"OCI runtime exec failed", "failed to exec in container", "failed to create exec", "container not found", "container is not running",
-		"is not in running state", "unable to upgrade connection", "executable file not found", "no such file or directory", "error dialing backend",
+		"OCI runtime exec failed", "failed to exec in container", "failed to create exec", "container not found",
+		"container is not running", "is not in running state", "unable to upgrade connection", "executable file not found",
+		"no such file or directory", "error dialing backend",
 	} {
 		if strings.Contains(text, sign) {
 			return true
@@ -168,7 +170,8 @@ func (b *backend) execTrouble(err error) error {
 	case apierrors.ReasonForError(err) != "":
 		return b.trouble(operationRun, "pods/exec", err, false)
 	case neverBegan(err):
-		return aboutOne(backends.Errorf(backends.Unavailable, Name, operationRun, "the command could not be started: %s", plain(bareExec(err))))
+		return aboutOne(backends.Errorf(backends.Unavailable, Name, operationRun, "%s",
+			sentence("the command could not be started", bareExec(err))))
 	}
 	return ambiguous("%s", sentence("the connection to the sandbox was lost", bareExec(err)))
 }

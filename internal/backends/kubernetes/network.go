@@ -38,7 +38,8 @@ func (b *backend) ensurePolicy(ctx context.Context, n backends.Network) (string,
 		return "", err
 	}
 	value := policyValue(cidrs)
-	_, err = b.policies.Apply(ctx, policy(b.options.Namespace, value, cidrs), metav1.ApplyOptions{FieldManager: "sandbox-operator", Force: true})
+	wanted, as := policy(b.options.Namespace, value, cidrs), metav1.ApplyOptions{FieldManager: "sandbox-operator", Force: true}
+	_, err = b.policies.Apply(ctx, wanted, as)
 	if err != nil {
 		// Whatever became of it, no sandbox was made.
 		return "", b.trouble(operationCreate, "NetworkPolicies", err, false)

@@ -39,7 +39,7 @@ func TestWhoMaySayWhat(t *testing.T) {
 		{"a tenant who wants more", `{"podOverlay":{"hostNetwork":true}}`, "tenant", false, nil, "ClusterSandboxProviders only", ""},
 		{"a tenant who wants root", `{"rootUser":"Allowed"}`, "tenant", false, nil, "ClusterSandboxProviders only", ""},
 		{"a tenant who wants the control plane", `{"tolerations":[{"operator":"Exists"}]}`, "tenant", false, nil, "Providers only", ""},
-		{"an overlay that is none", `{"namespace":"pods","podOverlay":{"hostNetwrok":true}}`, "", true, nil, "no patch of a pod's spec", ""},
+		{"an overlay that is none", `{"namespace":"pods","podOverlay":{"hostNetwrok":true}}`, "", true, nil, "no patch of a pod", ""},
 		{"a word that is none", `{"namespace":"pods","firstProcess":"Init"}`, "", true, nil, "must be Shell or Image", ""},
 		{"a template that is none", `{"namespace":"pods","endpointURL":"https://{uid}.example.com"}`, "", true, nil, "has {uid}", ""},
 		{"a misspelt one", `{"nameSpace":"pods"}`, "", true, nil, "unknown parameter", ""},
@@ -65,7 +65,8 @@ func TestAccountsAreApartWhereNamespacesAre(t *testing.T) {
 
 // kubeconfigOf has one server, and whatever else of its user and cluster.
 func kubeconfigOf(server, cluster, user string) []byte {
-	return []byte(`{"apiVersion":"v1","kind":"Config","current-context":"c","contexts":[{"name":"c","context":{"cluster":"k","user":"u"}}],` +
+	return []byte(`{"apiVersion":"v1","kind":"Config","current-context":"c",` +
+		`"contexts":[{"name":"c","context":{"cluster":"k","user":"u"}}],` +
 		`"clusters":[{"name":"k","cluster":{"server":"` + server + `"` + cluster + `}}],"users":[{"name":"u","user":{` + user + `}}]}`)
 }
 
@@ -73,7 +74,8 @@ func TestKubeconfigsRunAndReadNothing(t *testing.T) {
 	g := NewWithT(t)
 	const server, token = "https://k8s.example.com:6443", `"token":"t0ken"`
 	for _, one := range []struct{ what, kubeconfig, refused string }{
-		{"a plugin", string(kubeconfigOf(server, "", `"exec":{"apiVersion":"client.authentication.k8s.io/v1","command":"sh"}`)), "exec plugin"},
+		{"a plugin", string(kubeconfigOf(server, "", `"exec":{"apiVersion":"client.authentication.k8s.io/v1","command":"sh"}`)),
+			"exec plugin"},
 		{"a provider of tokens", string(kubeconfigOf(server, "", `"auth-provider":{"name":"gcp"}`)), "auth-provider"},
 		{"a file with a token", string(kubeconfigOf(server, "", `"tokenFile":"/var/run/secrets/token"`)), "tokenFile"},
 		{"a file with a key", string(kubeconfigOf(server, "", `"client-key":"/etc/key"`)), "client-key"},
@@ -126,19 +128,24 @@ func TestMessagesStayTheSameWhileTheirCauseDoes(t *testing.T) {
 	g := NewWithT(t)
 	for _, same := range [][]string{
 		{
-			placement("0/3 nodes are available: 1 Insufficient cpu, 2 node(s) had untolerated taint {a: b}. preemption: 0/3 nodes are available: x."),
+			placement("0/3 nodes are available: 1 Insufficient cpu, 2 node(s) had untolerated taint {a: b}. preemption: 0/3 nodes: x."),
 			placement("0/5 nodes are available: 3 node(s) had untolerated taint {a: b}, 2 Insufficient cpu. preemption: 0/5 nodes: y."),
 			"Insufficient cpu, node(s) had untolerated taint {a: b}",
 		},
 		{
-			plain(pulling(`Back-off pulling image "r/x:1": ErrImagePull: failed to resolve: read udp 10.0.0.1:4711->10.96.0.10:53: timeout`)),
+			plain(pulling(`Back-off pulling image "r/x:1": ErrImagePull: failed to resolve: ` +
+				`read udp 10.0.0.1:4711->10.96.0.10:53: timeout`)),
 			plain(pulling("failed to resolve: read udp 10.0.0.1:4712->10.96.0.10:53: timeout")),
 			"failed to resolve: read udp 10.96.0.10:53: timeout",
 		},
 		{
-			plain(`failed to create containerd task for "0123456789abcdef0123456789abcdef": no`), `failed to create containerd task for "": no`,
+			plain(`failed to create containerd task for "0123456789abcdef0123456789abcdef": no`),
+			`failed to create containerd task for "": no`,
 		},
-		{quota("exceeded quota: q, requested: pods=1, used: pods=7, limited: pods=7"), "exceeded quota: q, requested: pods=1, limited: pods=7"},
+		{
+			quota("exceeded quota: q, requested: pods=1, used: pods=7, limited: pods=7"),
+			"exceeded quota: q, requested: pods=1, limited: pods=7",
+		},
 		{plain("image r/x@sha256:0123456789abcdef0123456789abcdef"), "image r/x@sha256:0123456789abcdef0123456789abcdef"},
 		{plain("a\x1b[31m\x00b"), "a [31m b"},
 	} {
@@ -170,7 +177,8 @@ func TestPodsOfLostNodesAreTakenOutByForce(t *testing.T) {
 func TestNothingOfACommandIsInTheURLOfItsExec(t *testing.T) {
 	g := NewWithT(t)
 	c := newCall(backends.Command{
-		Argv: []string{"secret-argument"}, Env: map[string]string{"A": "secret-value"}, Stdin: []byte("secret-input"), WorkingDir: "/secret-dir",
+		Argv: []string{"secret-argument"}, Env: map[string]string{"A": "secret-value"}, Stdin: []byte("secret-input"),
+		WorkingDir: "/secret-dir",
 	}, "uid")
 	g.Expect(strings.Join(c.argv(), " ")).NotTo(ContainSubstring("secret"))
 	g.Expect(len(strings.Join(c.argv(), " "))).To(BeNumerically("<", 400), "proxies refuse long URLs")

@@ -5,6 +5,7 @@ package kubernetes
 
 import (
 	_ "embed" // the first process
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -41,7 +42,7 @@ func (b *backend) pod(r backends.CreateRequest, policy string, now time.Time) (*
 		image = b.options.Image
 	}
 	if image == "" {
-		return nil, fmt.Errorf("there is no image: name one in source.image, or have the provider's parameter image name one for all")
+		return nil, errors.New("there is no image: name one in source.image, or have the provider's parameter image name one for all")
 	}
 	security, err := b.security(r.User)
 	if err != nil {
@@ -49,7 +50,8 @@ func (b *backend) pod(r backends.CreateRequest, policy string, now time.Time) (*
 	}
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: r.Name, Namespace: b.options.Namespace, Labels: maps.Clone(b.options.PodLabels), Annotations: maps.Clone(b.options.PodAnnotations),
+			Name: r.Name, Namespace: b.options.Namespace,
+			Labels: maps.Clone(b.options.PodLabels), Annotations: maps.Clone(b.options.PodAnnotations),
 		},
 		Spec: corev1.PodSpec{
 			Containers:    []corev1.Container{b.container(r, image)},
@@ -118,8 +120,8 @@ func (b *backend) security(user string) (*corev1.PodSecurityContext, error) {
 		}
 	}
 	if uid == 0 && b.options.RootUser != rootAllowed {
-		return nil, fmt.Errorf("user 0 is root, which this provider does not allow: name another number, or have an administrator set the " +
-			"parameter rootUser of a ClusterSandboxProvider to Allowed")
+		return nil, errors.New("user 0 is root, which this provider does not allow: name another number, or have an administrator set " +
+			"the parameter rootUser of a ClusterSandboxProvider to Allowed")
 	}
 	security := &corev1.PodSecurityContext{
 		RunAsUser: &uid, RunAsGroup: &gid, SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
@@ -177,12 +179,17 @@ func literal(text string) string { return strings.ReplaceAll(text, "$", "$$") }
 
 func environment(plain map[string]string) []corev1.EnvVar {
 	env := []corev1.EnvVar{{
-		Name: uidVariable, ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "metadata.uid"}},
+		Name: uidVariable, ValueFrom: &corev1.EnvVarSource{FieldRef: fieldOf("metadata.uid")},
 	}}
 	for _, name := range slices.Sorted(maps.Keys(plain)) {
 		env = append(env, corev1.EnvVar{Name: name, Value: literal(plain[name])})
 	}
 	return env
+}
+
+// fieldOf is a field of the pod's own.
+func fieldOf(path string) *corev1.ObjectFieldSelector {
+	return &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: path}
 }
 
 // resources are requested as they are limited: what a sandbox may use is there.
@@ -215,7 +222,7 @@ func volumes(tmp bool) []corev1.Volume {
 	all := []corev1.Volume{
 		{Name: "lease", VolumeSource: corev1.VolumeSource{DownwardAPI: &corev1.DownwardAPIVolumeSource{
 			Items: []corev1.DownwardAPIVolumeFile{{
-				Path: "lease", FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "metadata.annotations['" + leaseAnnotation + "']"},
+				Path: "lease", FieldRef: fieldOf("metadata.annotations['" + leaseAnnotation + "']"),
 			}},
 		}}},
 		empty("spool"), empty("workspace"),

@@ -231,7 +231,8 @@ var _ = Describe("A command whose sandbox goes", func() {
 
 var _ = Describe("The operator's rights", func() {
 	It("are missed in words that say how to give them", func(ctx SpecContext) {
-		_, err := admin.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "unbound"}}, metav1.CreateOptions{})
+		unbound := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "unbound"}}
+		_, err := admin.CoreV1().Namespaces().Create(ctx, unbound, metav1.CreateOptions{})
 		Expect(err).NotTo(HaveOccurred())
 		b := connectWith(config(map[string]any{"namespace": "unbound"}))
 		_, createErr := b.Create(ctx, request())

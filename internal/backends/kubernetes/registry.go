@@ -5,10 +5,10 @@
 // pod, and gVisor or Kata run it where the cluster has them as runtime classes.
 //
 // registry.go has the registration, parameters.go the provider's options and who may say what, connect.go the way to the API server.
-// pod.go writes the pod, first.sh is its first process, and identity.go says how a pod is named and marked. create.go, observe.go, destroy.go,
-// lifetime.go, labels.go, endpoint.go, network.go and watch.go are the operations; state.go translates what a pod's status says, and
-// words.go makes it readable. command.go runs commands (with package wrapper), exec.go carries them, and trouble.go says what an answer of the
-// API server means.
+// pod.go writes the pod, first.sh is its first process, and identity.go says how a pod is named and marked. create.go, observe.go,
+// destroy.go, lifetime.go, labels.go, endpoint.go, network.go and watch.go are the operations; state.go translates what a pod's status
+// says, and words.go makes it readable. command.go runs commands (with package wrapper), exec.go carries them, and trouble.go says what an
+// answer of the API server means.
 //
 // What is said here of Kubernetes was seen with client-go 0.37 against API servers and kubelets of 1.36, or read in their source.
 package kubernetes

@@ -9,6 +9,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -145,9 +146,7 @@ func (f faults) RoundTrip(request *http.Request) (*http.Response, error) {
 // config is a cluster provider's, with parameters over those of the suite.
 func config(parameters map[string]any) backends.Config {
 	all := map[string]any{"namespace": namespace}
-	for name, value := range parameters {
-		all[name] = value
-	}
+	maps.Copy(all, parameters)
 	raw, err := json.Marshal(all)
 	Expect(err).NotTo(HaveOccurred())
 	return backends.Config{Parameters: raw, Cluster: operator, Reach: backends.Reach{Trusted: true}}

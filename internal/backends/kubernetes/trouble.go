@@ -4,7 +4,6 @@
 package kubernetes
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -78,8 +77,7 @@ func (b *backend) trouble(operation, what string, err error, effect bool) error 
 	fail := func(code backends.Code, format string, args ...any) *backends.Error {
 		return backends.Errorf(code, Name, operation, format, args...)
 	}
-	var overload *overloadError
-	if errors.As(err, &overload) {
+	if overload, ok := errors.AsType[*overloadError](err); ok {
 		limited := fail(backends.RateLimited, "%s", overload.Error())
 		limited.RetryAfter = overload.after
 		return limited
@@ -111,18 +109,19 @@ func (b *backend) trouble(operation, what string, err error, effect bool) error 
 
 // unanswered is a call without an answer.
 func unanswered(operation string, err error, effect bool) error {
-	var dial *net.OpError
+	fail := func(code backends.Code, words string) error {
+		return backends.Errorf(code, Name, operation, "%s", sentence(words, withoutURL(err).Error()))
+	}
+	dial, _ := errors.AsType[*net.OpError](err)
 	switch {
 	case errors.Is(err, errForbiddenAddress):
 		return invalid(operation, "%s", errForbiddenAddress.Error())
-	case errors.As(err, &dial) && dial.Op == "dial":
-		return backends.Errorf(backends.Unavailable, Name, operation, "the cluster's API server can't be reached: %s", plain(withoutURL(err).Error()))
+	case dial != nil && dial.Op == "dial":
+		return fail(backends.Unavailable, "the cluster's API server can't be reached")
 	case !effect:
-		return backends.Errorf(backends.Unavailable, Name, operation, "the cluster's API server did not answer: %s", plain(withoutURL(err).Error()))
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return backends.Errorf(backends.Ambiguous, Name, operation, "the cluster's API server did not answer in time")
+		return fail(backends.Unavailable, "the cluster's API server did not answer")
 	}
-	return backends.Errorf(backends.Ambiguous, Name, operation, "the cluster's API server did not answer: %s", plain(withoutURL(err).Error()))
+	return fail(backends.Ambiguous, "the cluster's API server did not answer")
 }
 
 func withoutURL(err error) error {
@@ -141,8 +140,8 @@ func bare(message string) string { return plain(ofWhom.ReplaceAllString(message,
 // absent tells the pod that is not there from its namespace.
 func (b *backend) absent(operation, said string) error {
 	if operation == operationCreate || operation == operationList || operation == operationWatch {
-		return backends.Errorf(backends.Unavailable, Name, operation, "%s: create the namespace %q, or change the provider's parameter namespace",
-			said, b.options.Namespace)
+		return backends.Errorf(backends.Unavailable, Name, operation,
+			"%s: create the namespace %q, or change the provider's parameter namespace", said, b.options.Namespace)
 	}
 	return notFound(operation)
 }

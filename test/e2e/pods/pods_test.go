@@ -215,4 +215,3 @@ func cuttable() (cut func(), config *rest.Config) {
 		}
 	}, &rest.Config{Host: "http://" + listener.Addr().String()}
 }
-

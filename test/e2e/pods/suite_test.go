@@ -13,6 +13,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"testing"
 	"time"
@@ -78,9 +79,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 func connect(parameters map[string]any) backends.Backend {
 	GinkgoHelper()
 	all := map[string]any{"namespace": namespace, "image": busybox, "imagePullPolicy": "IfNotPresent"}
-	for name, value := range parameters {
-		all[name] = value
-	}
+	maps.Copy(all, parameters)
 	raw, err := json.Marshal(all)
 	Expect(err).NotTo(HaveOccurred())
 	made, err := kubernetes.Registration().New(context.Background(), backends.Config{

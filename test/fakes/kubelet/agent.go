@@ -125,38 +125,40 @@ func (e executor) ExecInContainer(
 		err = fmt.Errorf("exec: %q: stat %s: no such file or directory", argv[0], argv[0])
 	}
 	if err != nil {
-		return fmt.Errorf("failed to exec in container: failed to start exec \"0123456789abcdef0123456789abcdef\": OCI runtime exec failed: "+
-			"exec failed: unable to start container process: %w: unknown", err)
+		return fmt.Errorf("failed to exec in container: failed to start exec \"0123456789abcdef0123456789abcdef\": "+
+			"OCI runtime exec failed: exec failed: unable to start container process: %w: unknown", err)
 	}
-	// A pipe's end would keep WaitCommand waiting; what is written after the client is gone is dropped.
 	stdin, err := command.StdinPipe()
 	if err != nil {
 		return err
 	}
 	var copies sync.WaitGroup
-	for _, stream := range []struct {
-		target *io.Writer
-		to     io.Writer
-	}{{&command.Stdout, out}, {&command.Stderr, errs}} {
-		reader, writer, err := os.Pipe()
-		if err != nil {
-			return err
-		}
-		*stream.target = writer
-		defer func() { _ = writer.Close() }()
-		copies.Go(func() { drain(reader, stream.to) })
+	stdout, outErr := sendTo(out, &copies)
+	stderr, errErr := sendTo(errs, &copies)
+	// With files of its own, waiting for the command is not waiting for its streams.
+	command.Stdout, command.Stderr = stdout, stderr
+	err = errors.Join(outErr, errErr)
+	if err == nil {
+		err = machine.StartCommand(command)
 	}
-	if err := machine.StartCommand(command); err != nil {
+	_, _ = stdout.Close(), stderr.Close()
+	if err != nil {
 		return fmt.Errorf("OCI runtime exec failed: %w", err)
-	}
-	for _, writer := range []io.Writer{command.Stdout, command.Stderr} {
-		_ = writer.(io.Closer).Close() //nolint:forcetypeassert // they are pipes
 	}
 	go func() {
 		_, _ = io.Copy(stdin, in)
 		_ = stdin.Close()
 	}()
 	return finish(ctx, command, &copies)
+}
+
+// sendTo returns a pipe whose content goes to a stream.
+func sendTo(to io.Writer, copies *sync.WaitGroup) (*os.File, error) {
+	reader, writer, err := os.Pipe()
+	if err == nil {
+		copies.Go(func() { drain(reader, to) })
+	}
+	return writer, err
 }
 
 func drain(from *os.File, to io.Writer) {

@@ -3,9 +3,9 @@
 
 //go:build linux
 
-// Package kubelet is a node for a control plane of tests, which has none: it takes pods, runs each as a throw-away machine of its own (package
-// machine), and serves exec as a kubelet does, so that kubectl and client-go reach what runs through the real API server. Container
-// images are names to it: every sandbox has this machine's programs. Names with a meaning are documented at [Image].
+// Package kubelet is a node for a control plane of tests, which has none: it takes pods, runs each as a throw-away machine of its own
+// (package machine), and serves exec as a kubelet does, so that kubectl and client-go reach what runs through the real API server.
+// Container images are names to it: every sandbox has this machine's programs. Names with a meaning are documented at [Image].
 //
 // kubelet.go joins the cluster, pod.go is the life of one pod, status.go what is said of it, and agent.go what runs in each machine.
 package kubelet
@@ -104,7 +104,7 @@ func (k *Kubelet) join(ctx context.Context) error {
 	}
 	node.Status = corev1.NodeStatus{
 		Addresses:       []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: host}},
-		DaemonEndpoints: corev1.NodeDaemonEndpoints{KubeletEndpoint: corev1.DaemonEndpoint{Port: int32(port)}},
+		DaemonEndpoints: corev1.NodeDaemonEndpoints{KubeletEndpoint: corev1.DaemonEndpoint{Port: int32(port)}}, //nolint:gosec // a port
 		Conditions:      []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "KubeletReady"}},
 	}
 	_, err = k.core.Nodes().UpdateStatus(ctx, node, metav1.UpdateOptions{})

@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -33,8 +34,8 @@ type everything struct{ fields.Selector }
 
 func (everything) String() string { return "" }
 
-// Image tells by its name what a node does with an image: those of the host registry.invalid can't be pulled, those that have capitals are no
-// names, and those with "no-shell" have no /bin/sh. All others are there.
+// Image tells by its name what a node does with an image: those of the host registry.invalid can't be pulled, those that have capitals
+// are no names, and those with "no-shell" have no /bin/sh. All others are there.
 type Image string
 
 func (i Image) trouble() (reason, message string) {
@@ -42,8 +43,8 @@ func (i Image) trouble() (reason, message string) {
 	case strings.ToLower(name) != name:
 		return "InvalidImageName", fmt.Sprintf("Failed to apply default image tag %q: couldn't parse image name", name)
 	case strings.HasPrefix(name, "registry.invalid/"):
-		return "ErrImagePull", fmt.Sprintf("failed to pull and unpack image %q: failed to resolve reference: dial tcp: lookup registry.invalid: "+
-			"no such host", name)
+		return "ErrImagePull", fmt.Sprintf("failed to pull and unpack image %q: failed to resolve reference: dial tcp: "+
+			"lookup registry.invalid: no such host", name)
 	}
 	return "", ""
 }
@@ -167,8 +168,9 @@ func (p *pod) pull(ctx context.Context, latest *corev1.Pod) bool {
 func (p *pod) start(ctx context.Context, latest *corev1.Pod) (<-chan int, error) {
 	container := &latest.Spec.Containers[0]
 	if p.without == "sh" && len(container.Command) > 0 && container.Command[0] == "/bin/sh" {
-		return nil, fmt.Errorf(`failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: ` +
-			`unable to start container process: error during container init: exec: "/bin/sh": stat /bin/sh: no such file or directory`)
+		return nil, errors.New(`failed to create containerd task: failed to create shim task: OCI runtime create failed: ` +
+			`runc create failed: unable to start container process: error during container init: ` +
+			`exec: "/bin/sh": stat /bin/sh: no such file or directory`)
 	}
 	if err := p.prepare(latest); err != nil {
 		return nil, err
@@ -205,7 +207,7 @@ func (p *pod) prepare(latest *corev1.Pod) error {
 	}
 	for dir, mode := range dirs {
 		inside := filepath.Join(p.disk, dir)
-		if err := os.MkdirAll(inside, 0o755); err != nil {
+		if err := os.MkdirAll(inside, 0o755); err != nil { //nolint:gosec // the pod's user goes there
 			return err
 		}
 		if dir == "/" {
@@ -229,7 +231,8 @@ func (p *pod) showAnnotations(latest *corev1.Pod) error {
 		for _, item := range volume.DownwardAPI.Items {
 			key := strings.TrimSuffix(strings.TrimPrefix(item.FieldRef.FieldPath, "metadata.annotations['"), "']")
 			file := filepath.Join(p.disk, latest.Spec.Containers[0].VolumeMounts[at].MountPath, item.Path)
-			if err := os.WriteFile(file+".new", []byte(latest.Annotations[key]), 0o644); err != nil { //nolint:gosec // the pod's user reads it
+			//nolint:gosec // the pod's user reads it
+			if err := os.WriteFile(file+".new", []byte(latest.Annotations[key]), 0o644); err != nil {
 				return err
 			}
 			if err := os.Rename(file+".new", file); err != nil {

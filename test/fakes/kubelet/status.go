@@ -70,8 +70,11 @@ func waitingStatus(pod *corev1.Pod, reason, message string) corev1.PodStatus {
 func runningStatus(pod *corev1.Pod, ip string, began time.Time) corev1.PodStatus {
 	at := metav1.NewTime(began)
 	status := corev1.PodStatus{Phase: corev1.PodRunning, PodIP: ip, PodIPs: []corev1.PodIP{{IP: ip}}, StartTime: &at}
-	for _, condition := range []corev1.PodConditionType{corev1.PodScheduled, corev1.PodInitialized, corev1.ContainersReady, corev1.PodReady} {
-		status.Conditions = append(status.Conditions, corev1.PodCondition{Type: condition, Status: corev1.ConditionTrue, LastTransitionTime: at})
+	conditions := []corev1.PodConditionType{corev1.PodScheduled, corev1.PodInitialized, corev1.ContainersReady, corev1.PodReady}
+	for _, condition := range conditions {
+		status.Conditions = append(status.Conditions, corev1.PodCondition{
+			Type: condition, Status: corev1.ConditionTrue, LastTransitionTime: at,
+		})
 	}
 	status.ContainerStatuses = []corev1.ContainerStatus{
 		containerStatus(pod, corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: at}}),

@@ -51,7 +51,7 @@ var _ = Describe("A sandbox in a pod", func() {
 		Expect(run.Status.Stdout.Head).To(Equal("content"))
 		Expect(run.Status.Stderr.Head).To(Equal("seen\n"))
 		Expect(room.Output(ctx, "secret", "box", `[ "$KEY" = s3cret-value ] && echo known`)).To(Equal("known\n"))
-		Expect(fmt.Sprint(podOf(ctx, box))).NotTo(ContainSubstring("s3cret"))
+		Expect(podOf(ctx, box).String()).NotTo(ContainSubstring("s3cret"))
 		for _, request := range bed.Proxy.Since(start) {
 			Expect(request.String()).NotTo(ContainSubstring("s3cret"))
 		}
