@@ -134,7 +134,7 @@ func (p *providerPass) sync(ctx context.Context) error {
 	}
 	p.door = door
 	p.watches.prune(p.doors.HasAccount)
-	p.watches.keep(door, p.options.Installation)
+	p.watches.keep(door, p.options.Installation) //nolint:contextcheck // a watch outlives the pass that begins it
 	if err := p.judge(ctx); err != nil && openErr == nil {
 		return err
 	}

@@ -155,7 +155,9 @@ func config(parameters map[string]any) backends.Config {
 func connectWith(config backends.Config) *backend {
 	made, err := newBackend(nil, config) //nolint:staticcheck // it makes no call
 	Expect(err).NotTo(HaveOccurred())
-	return made.(*backend)
+	b, ok := made.(*backend)
+	Expect(ok).To(BeTrue())
+	return b
 }
 
 var made atomic.Int64

@@ -30,7 +30,7 @@ var (
 	// identifiers are digests and the IDs of runtimes. Those of images stay, as users wrote them.
 	identifiers = regexp.MustCompile(`(^|[^:0-9a-f])[0-9a-f]{12,64}\b`)
 	// senders are the ends of connections that a kernel chose, as in "read udp 10.0.0.1:4711->10.96.0.10:53".
-	senders = regexp.MustCompile(`[0-9a-fA-F.:\[\]]+:[0-9]+->`)
+	senders = regexp.MustCompile(`[0-9a-fA-F.:\[\]]+:\d+->`)
 	spaces  = regexp.MustCompile(`\s+`)
 )
 

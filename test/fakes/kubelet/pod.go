@@ -192,7 +192,7 @@ func (p *pod) start(ctx context.Context, latest *corev1.Pod) (<-chan int, error)
 	if err != nil {
 		return nil, err
 	}
-	p.listen(container)
+	p.listen(container) //nolint:contextcheck // it is ended with the pod
 	p.mutex.Lock()
 	p.running = true
 	p.mutex.Unlock()
