@@ -296,5 +296,5 @@ func (p *sandboxPass) mayAppear(door *provider.Door) time.Duration {
 }
 
 func (p *sandboxPass) journalDoor(ctx context.Context) (*provider.Door, error) {
-	return p.doorTo(ctx, p.journal.Provider)
+	return p.doorTo(ctx, &p.journal.Provider)
 }

@@ -93,6 +93,15 @@ func (f Finder) ForSandbox(ctx context.Context, sandbox *v1alpha1.Sandbox) (Prov
 	return p, f.checkNamespace(ctx, p, sandbox.Namespace)
 }
 
+// Recorded is ByIdentity of what a status says. One that says nothing was not written by the operator.
+func (f Finder) Recorded(ctx context.Context, namespace string, id *v1alpha1.ProviderIdentity) (Provider, error) {
+	if id == nil {
+		return Provider{}, setupErrorf(v1alpha1.ReasonProviderNotFound, "the status names a remote and no provider of it: somebody else "+
+			"than the operator wrote it; create the object again")
+	}
+	return f.ByIdentity(ctx, namespace, *id)
+}
+
 // ByIdentity returns the provider that was written down, also while it is being deleted. One that has another UID now is
 // not the same account: it is not found.
 func (f Finder) ByIdentity(ctx context.Context, namespace string, id v1alpha1.ProviderIdentity) (Provider, error) {
