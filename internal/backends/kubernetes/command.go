@@ -53,9 +53,9 @@ type call struct {
 	*wrapper.Wrapped
 	sentinel string
 	text     []byte
-	// mutex guards what the two streams bring; done ends the connection once both have brought all.
+	// mutex guards what the two streams bring; whole is closed once both have brought all, and nothing is taken when it is over.
 	mutex sync.Mutex
-	done  context.CancelFunc
+	whole chan struct{}
 	over  bool
 	// began says that the shell has the whole text; ready is closed then.
 	began bool
@@ -64,7 +64,7 @@ type call struct {
 
 // newCall returns the call of a command in the pod with this UID; "" = in whichever it is.
 func newCall(command backends.Command, uid string) *call {
-	c := &call{Wrapped: wrapper.New(command), sentinel: rand.Text(), ready: make(chan struct{})}
+	c := &call{Wrapped: wrapper.New(command), sentinel: rand.Text(), ready: make(chan struct{}), whole: make(chan struct{})}
 	c.Guard = guard(command, uid)
 	c.text = []byte(c.Text() + "\n#" + c.sentinel)
 	return c
@@ -158,7 +158,7 @@ func (s *sink) Write(data []byte) (int, error) {
 	s.capture.Take(data)
 	if s.call.Reported() {
 		s.call.over = true
-		time.AfterFunc(drainTime, s.call.done)
+		close(s.call.whole)
 	}
 	return size, nil
 }
@@ -170,14 +170,29 @@ func (c *call) close() {
 	c.over = true
 }
 
-// carry runs the call, and returns when both streams have ended, or the connection has.
+// carry runs the call, and returns when both streams have ended, or the connection has. A connection whose command has ended is left to
+// end by itself for a moment: the result does not wait for that.
 func (b *backend) carry(ctx context.Context, pod string, c *call) error {
-	ctx, c.done = context.WithCancel(ctx)
-	defer c.done()
-	defer c.close()
-	return b.stream(ctx, pod, c.argv(), streams{
-		in: c.input(ctx), out: &sink{call: c, capture: c.Stdout, first: true}, err: &sink{call: c, capture: c.Stderr},
-	})
+	connected, disconnect := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan error, 1)
+	go func() {
+		defer disconnect()
+		ended <- b.stream(connected, pod, c.argv(), streams{
+			in: c.input(connected), out: &sink{call: c, capture: c.Stdout, first: true}, err: &sink{call: c, capture: c.Stderr},
+		})
+	}()
+	select {
+	case <-c.whole:
+		time.AfterFunc(drainTime, disconnect)
+		return nil
+	case err := <-ended:
+		c.close()
+		return err
+	case <-ctx.Done():
+		c.close()
+		disconnect()
+		return ctx.Err()
+	}
 }
 
 // reported reads what the script said.

@@ -128,6 +128,7 @@ func (p *pod) live(ctx context.Context) {
 	}
 	began := time.Now()
 	p.say(ctx, runningStatus(latest, p.ip, began))
+	p.noteRunning(ctx)
 	p.awaitEnd(ctx, latest, ended, began)
 }
 

@@ -10,6 +10,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -25,6 +26,14 @@ func (p *pod) say(ctx context.Context, status corev1.PodStatus) {
 	if err == nil {
 		_, _ = p.kubelet.core.Pods(p.namespace).Patch(ctx, p.name, types.MergePatchType, patch, metav1.PatchOptions{}, "status")
 	}
+}
+
+// RunsSince is an annotation that pods get right after their status became Running: when that was, more exactly than a status tells.
+const RunsSince = "kubelet.test/runs-since"
+
+func (p *pod) noteRunning(ctx context.Context) {
+	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, RunsSince, time.Now().Format(time.RFC3339Nano))
+	_, _ = p.kubelet.core.Pods(p.namespace).Patch(ctx, p.name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
 }
 
 // confirm takes out a pod whose processes have ended.
