@@ -138,7 +138,7 @@ bench-check: ## The same, and fail where a figure is outside of its range (test/
 	@hack/with-binaries go run ./test/bench/cmd -json dist/bench.json -check $(ARGS)
 
 # Where KUBECONFIG is set, both use that cluster, and IMG, an image that is there or can be pulled.
-E2E := RACE=0 E2E=1 IMG=$(IMG) hack/test -count=1 -v ./test/e2e $(TESTFLAGS)
+E2E := RACE=0 E2E=1 IMG=$(IMG) hack/test -count=1 -p 1 -v ./test/e2e/... $(TESTFLAGS)
 
 .PHONY: e2e
 e2e: ## Install the operator in a real cluster and try it there (root on Linux, or KUBECONFIG and IMG; a quarter of an hour).
