@@ -10,7 +10,7 @@
 // machine, and the ratio to it is what machines can be compared by.
 //
 // bench.go is the stage, process.go the programs, load.go makes and deletes objects and takes the time, counters.go counts writes
-// and calls, scenarios.go and crowd.go are what is measured, figures.go says what came of it, and ranges.go holds that against
+// and calls, profiles.go takes profiles, scenarios.go and crowd.go are what is measured, figures.go says what came of it, and ranges.go holds that against
 // ranges.yaml. The command in cmd/ runs it.
 package bench
 
@@ -66,6 +66,8 @@ type Stage struct {
 	Size int
 	// MixedSeconds is how long the mixed load goes on.
 	MixedSeconds int
+	// Profiles is a folder for CPU profiles of the first seconds of each load; empty = none are taken, as they cost time.
+	Profiles string
 	// Out gets a line for each figure as it comes.
 	Out io.Writer
 

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
@@ -51,21 +52,25 @@ func (c counts) sum() float64 {
 	return total
 }
 
-// writes counts the writes that the API server took of anybody, by verb and resource. Leases of leader election and events of
-// the API server's own are none of them.
-func (s *Stage) writes(ctx context.Context) (counts, error) {
+// requests counts what the API server was asked by anybody, by verb and resource: writes, and reads of single objects. Leases of
+// leader election are none of them.
+func (s *Stage) requests(ctx context.Context) (writes, reads counts, err error) {
 	text, err := s.clientset.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("reading the API server's metrics: %w", err)
+		return nil, nil, fmt.Errorf("reading the API server's metrics: %w", err)
 	}
+	if writes, err = countRequests(text, "POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION"); err != nil {
+		return nil, nil, err
+	}
+	reads, err = countRequests(text, "GET")
+	return writes, reads, err
+}
+
+func countRequests(text []byte, verbs ...string) (counts, error) {
 	return count(text, "apiserver_request_total", func(labels map[string]string) string {
-		switch labels["verb"] {
-		case "POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION":
-		default:
-			return ""
-		}
 		resource := labels["resource"]
-		if labels["group"] != "sandboxes.run" && resource != "events" && resource != "secrets" && resource != "configmaps" {
+		ours := labels["group"] == "sandboxes.run" || resource == "events" || resource == "secrets" || resource == "configmaps"
+		if !ours || !slices.Contains(verbs, labels["verb"]) {
 			return ""
 		}
 		if labels["subresource"] != "" {

@@ -98,7 +98,7 @@ func (p *play) rest(ctx context.Context) error {
 	sandboxes, execs := p.scaled(100)+p.scaled(1000)+p.scaled(10_000), p.scaled(10_000)
 	f := Figures{Name: "started anew", Program: Crowd, Round: p.round, Objects: sandboxes + execs, Values: map[string]float64{}}
 	began := time.Now()
-	writes, err := p.writes(ctx)
+	writes, _, err := p.requests(ctx)
 	if err != nil {
 		return err
 	}
@@ -106,12 +106,12 @@ func (p *play) rest(ctx context.Context) error {
 		return fmt.Errorf("%w%s", err, p.lastWords())
 	}
 	f.Values["secondsToObserveAll"] = time.Since(began).Seconds()
-	writesAfter, calls, used, err := p.counts(ctx)
+	after, err := p.tally(ctx)
 	if err != nil {
 		return err
 	}
-	f.cost(f.Objects, costs{}, used)
-	f.Values["writes"], f.Values["callsButLists"] = writesAfter.minus(writes).sum(), calls.sum()-calls["list"]
+	f.cost(f.Objects, costs{}, after.used)
+	f.Values["writes"], f.Values["callsButLists"] = after.writes.minus(writes).sum(), after.calls.sum()-after.calls["list"]
 	p.record(f)
 	return p.idle(ctx, f.Objects)
 }
@@ -126,22 +126,22 @@ func (p *play) idle(ctx context.Context, objects int) error {
 	if err := pause(ctx, settle); err != nil {
 		return err
 	}
-	writes, calls, before, err := p.counts(ctx)
+	before, err := p.tally(ctx)
 	if err != nil {
 		return err
 	}
 	if err := errors.Join(p.process.resetPeak(), pause(ctx, howLong)); err != nil {
 		return err
 	}
-	writesAfter, callsAfter, after, err := p.counts(ctx)
+	after, err := p.tally(ctx)
 	if err != nil {
 		return err
 	}
-	f.Memory, f.Peak = mebibytes(after.memory), mebibytes(after.peak)
-	f.Values["writes"] = writesAfter.minus(writes).sum()
-	since := callsAfter.minus(calls)
+	f.Memory, f.Peak = mebibytes(after.used.memory), mebibytes(after.used.peak)
+	f.Values["writes"] = after.writes.minus(before.writes).sum()
+	since := after.calls.minus(before.calls)
 	f.Values["lists"], f.Values["callsButLists"] = since["list"], since.sum()-since["list"]
-	f.Values["cpuPercent"] = 100 * (after.cpu - before.cpu).Seconds() / howLong.Seconds()
+	f.Values["cpuPercent"] = 100 * (after.used.cpu - before.used.cpu).Seconds() / howLong.Seconds()
 	f.Values["memoryMiB"], f.Values["peakMiB"] = f.Memory, f.Peak
 	p.record(f)
 	return nil

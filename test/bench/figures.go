@@ -36,8 +36,10 @@ type Figures struct {
 	// Memory is what the program had at the end, and Peak the most that it had meanwhile, in MiB.
 	Memory float64 `json:"memoryMiB,omitempty"`
 	Peak   float64 `json:"peakMiB,omitempty"`
-	// Writes are those that the program made for one object, by verb and resource, and Calls its provider calls by operation.
+	// Writes and Reads are the requests that the program made to the API server for one object, by verb and resource, and Calls its
+	// provider calls by operation.
 	Writes counts `json:"writesEach,omitempty"`
+	Reads  counts `json:"readsEach,omitempty"`
 	Calls  counts `json:"callsEach,omitempty"`
 	// Values are what only this has, by name with unit.
 	Values map[string]float64 `json:"values,omitempty"`
@@ -56,7 +58,7 @@ func (f *Figures) String() string {
 	for _, part := range []struct {
 		name   string
 		counts counts
-	}{{"writes", f.Writes}, {"calls", f.Calls}} {
+	}{{"writes", f.Writes}, {"reads", f.Reads}, {"calls", f.Calls}} {
 		if len(part.counts) > 0 {
 			fmt.Fprintf(&b, "  %s %.2f (%s)", part.name, part.counts.sum(), part.counts)
 		}

@@ -169,45 +169,62 @@ type step struct {
 	outcome map[string]time.Time
 	// do makes or deletes the i-th object, which has the name.
 	do func(ctx context.Context, name string, i int) error
-	// own is how many writes do makes itself, by verb and resource.
+	// own is what do writes itself: verb and resource, of which the program writes none.
 	own string
 }
 
 // measure does a step to each object, so many at once, and takes the time until the watcher saw what came of it.
 func (p *play) measure(ctx context.Context, load Load, what step) error {
 	f := Figures{Name: what.name, Program: p.process.program, Round: p.round, Objects: load.Objects, AtOnce: load.AtOnce}
-	writes, calls, costs, err := p.counts(ctx)
+	before, err := p.tally(ctx)
 	if err != nil {
 		return err
 	}
+	profiled := p.profile(ctx, f)
 	waits, whole, err := p.drive(ctx, load, what)
+	err = errors.Join(err, profiled())
 	if err != nil {
 		return fmt.Errorf("%s by the %s: %w%s", what.name, f.Program, err, p.lastWords())
 	}
-	writesAfter, callsAfter, costsAfter, err := p.counts(ctx)
+	after, err := p.tally(ctx)
 	if err != nil {
 		return err
 	}
 	f.took(waits, whole)
-	f.cost(load.Objects, costs, costsAfter)
-	made := writesAfter.minus(writes)
-	made[what.own] -= float64(load.Objects)
-	f.Writes, f.Calls = made.each(load.Objects), callsAfter.minus(calls).each(load.Objects)
+	f.since(load.Objects, before, after, what.own)
 	if what.name != "" {
 		p.record(f)
 	}
 	return nil
 }
 
-func (p *play) counts(ctx context.Context) (writes, calls counts, used costs, err error) {
-	writes, err = p.writes(ctx)
-	if err == nil {
-		calls, err = p.process.calls(ctx)
+// tally is what was done until a time.
+type tally struct {
+	writes, reads, calls counts
+	used                 costs
+}
+
+func (p *play) tally(ctx context.Context) (t tally, err error) {
+	if t.writes, t.reads, err = p.requests(ctx); err != nil {
+		return t, err
 	}
-	if err == nil {
-		used, err = p.process.costs()
+	if t.calls, err = p.process.calls(ctx); err != nil {
+		return t, err
 	}
-	return writes, calls, used, err
+	t.used, err = p.process.costs()
+	return t, err
+}
+
+// since sets the figures that tell what so many objects cost between two tallies. The writes named are the load's own, not the
+// program's.
+func (f *Figures) since(objects int, before, after tally, own ...string) {
+	f.cost(objects, before.used, after.used)
+	made := after.writes.minus(before.writes)
+	for _, write := range own {
+		delete(made, write)
+	}
+	f.Writes, f.Reads = made.each(objects), after.reads.minus(before.reads).each(objects)
+	f.Calls = after.calls.minus(before.calls).each(objects)
 }
 
 // drive takes the time of each object, and of all.

@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,6 +25,8 @@ type process struct {
 	command *exec.Cmd
 	// metrics is the address of its metrics endpoint; empty where it has none.
 	metrics string
+	// profiles is the address of its profiles; empty where it has none.
+	profiles string
 	// log is the file with what it says.
 	log string
 }
@@ -41,7 +44,13 @@ func (s *Stage) run(program Program, arguments ...string) (*process, error) {
 		if p.metrics, err = freeAddress(); err != nil {
 			return nil, err
 		}
+		if p.profiles, err = freeAddress(); err != nil {
+			return nil, err
+		}
 		arguments = append(arguments, "--metrics-bind-address="+p.metrics, "--metrics-secure=false")
+		if s.Profiles != "" {
+			arguments = append(arguments, "--pprof-bind-address="+p.profiles)
+		}
 	}
 	p.command = exec.Command(filepath.Join(s.dir, program.Name), arguments...) //nolint:noctx // stop ends it
 	p.command.Env = append(os.Environ(), "KUBECONFIG="+s.plane.Kubeconfig)
@@ -49,6 +58,8 @@ func (s *Stage) run(program Program, arguments ...string) (*process, error) {
 	p.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return p, p.command.Start()
 }
+
+func (p *process) profilesURL() *url.URL { return &url.URL{Scheme: "http", Host: p.profiles} }
 
 // freeAddress is one of this machine at which nobody listens now.
 func freeAddress() (string, error) {

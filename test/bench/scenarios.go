@@ -205,7 +205,7 @@ const lanes = 10
 func (s *Stage) mixed(ctx context.Context, round int) error {
 	return s.with(ctx, manager(), round, func(p *play) error {
 		f := Figures{Name: "mixed load", Program: Manager, Round: round, AtOnce: lanes, Values: map[string]float64{}}
-		writes, calls, before, err := p.counts(ctx)
+		before, err := p.tally(ctx)
 		if err != nil {
 			return err
 		}
@@ -214,19 +214,16 @@ func (s *Stage) mixed(ctx context.Context, round int) error {
 		if err != nil {
 			return fmt.Errorf("mixed load: %w%s", err, p.lastWords())
 		}
-		writesAfter, callsAfter, after, err := p.counts(ctx)
+		after, err := p.tally(ctx)
 		if err != nil {
 			return err
 		}
 		f.Objects = len(m.waits["gone"])
 		f.took(m.waits["made"], m.took)
-		f.cost(f.Objects, before, after)
+		f.since(f.Objects, before, after, "POST sandboxes", "DELETE sandboxes", "POST sandboxexecs", "DELETE sandboxexecs")
 		f.Values["execMedianMilliseconds"], f.Values["execP99Milliseconds"] = quantile(m.waits["run"], 50), quantile(m.waits["run"], 99)
 		f.Values["goneMedianMilliseconds"] = quantile(m.waits["gone"], 50)
-		f.Values["grownMiB"] = mebibytes(after.memory - early)
-		made := writesAfter.minus(writes)
-		made["POST sandboxes"], made["DELETE sandboxes"], made["POST sandboxexecs"] = 0, 0, 0
-		f.Writes, f.Calls = made.each(f.Objects), callsAfter.minus(calls).each(f.Objects)
+		f.Values["grownMiB"] = mebibytes(after.used.memory - early)
 		s.record(f)
 		return nil
 	})

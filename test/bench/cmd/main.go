@@ -42,6 +42,7 @@ func run(ctx context.Context) (err error) {
 	check := flag.Bool("check", false, "fail where figures are outside of their ranges")
 	flag.IntVar(&stage.Size, "size", 1, "divides the numbers of objects: above 1 nothing is measured, and all is tried")
 	flag.IntVar(&stage.MixedSeconds, "mixed-seconds", 300, "how long the mixed load goes on")
+	flag.StringVar(&stage.Profiles, "profiles", "", "a folder for CPU profiles of manager and API server; empty = none are taken")
 	flag.Parse()
 	wanted, err := regexp.Compile(*only)
 	if err != nil {
