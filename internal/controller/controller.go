@@ -87,7 +87,9 @@ type shared struct {
 	watches  *watches
 	activity *activity
 	places   *places
-	options  Options
+	// confirmer asks whether a provider stands, after a journal was written.
+	confirmer *provider.Confirmer
+	options   Options
 }
 
 // Setup adds all reconcilers to the manager. The manager's client must read its own writes
@@ -104,10 +106,11 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 			Registry: options.Registry, Secrets: mgr.GetAPIReader(), Writer: mgr.GetClient(), Namespace: options.Namespace,
 			Reach: options.Reach, Workers: options.Workers, Cluster: mgr.GetConfig(),
 		},
-		lists:   &inventory.Lists{Clock: clock.RealClock{}, Installation: options.Installation, Period: options.Period},
-		wakes:   newWakes(),
-		places:  newPlaces(),
-		options: options,
+		lists:     &inventory.Lists{Clock: clock.RealClock{}, Installation: options.Installation, Period: options.Period},
+		wakes:     newWakes(),
+		places:    newPlaces(),
+		confirmer: &provider.Confirmer{Reader: mgr.GetAPIReader()},
+		options:   options,
 	}
 	s.activity = newActivity(s.clock.Now())
 	s.watches = newWatches(ctx, s.hint)

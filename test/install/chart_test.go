@@ -34,8 +34,8 @@ func helm(ctx context.Context, arguments ...string) string {
 	return tool(ctx, append(fixed, arguments...)...)
 }
 
-// comparable are the objects by kind and name, without what differs on purpose: who manages them, and labels of the release.
-func comparable(manifest string) map[string]any {
+// objectsOf are the objects by kind and name, without what differs on purpose: who manages them, and labels of the release.
+func objectsOf(manifest string) map[string]any {
 	GinkgoHelper()
 	found := map[string]any{}
 	for _, object := range documents(manifest) {
@@ -89,32 +89,32 @@ var resource = regexp.MustCompile(`^\s+(requests:|limits:|cpu:|memory:)`)
 
 var _ = Describe("The Helm chart", func() {
 	It("gives the same objects as config/default", func(ctx context.Context) {
-		want := comparable(tool(ctx, "kustomize", "build", "config/default"))
+		want := objectsOf(tool(ctx, "kustomize", "build", "config/default"))
 		delete(want, "Namespace  "+testbed.Namespace) // Helm makes it: --create-namespace
-		expectSame(comparable(helm(ctx, "--set", "image.tag=latest")), want)
+		expectSame(objectsOf(helm(ctx, "--set", "image.tag=latest")), want)
 	})
 
 	It("gives the same objects as config/namespaced", func(ctx context.Context) {
 		manifest := tool(ctx, "kustomize", "build", "config/namespaced")
-		want := comparable(strings.ReplaceAll(manifest, "$(POD_NAMESPACE)", testbed.Namespace))
-		got := comparable(helm(ctx, "--set", "image.tag=latest", "--set", "namespaces={"+testbed.Namespace+"}",
+		want := objectsOf(strings.ReplaceAll(manifest, "$(POD_NAMESPACE)", testbed.Namespace))
+		got := objectsOf(helm(ctx, "--set", "image.tag=latest", "--set", "namespaces={"+testbed.Namespace+"}",
 			"--set", "crds.install=false", "--set", "userRoles.create=false", "--set", "admissionPolicy.create=false"))
 		expectSame(got, want)
 	})
 
-	It("gives namespaces the roles of config/namespaced/workspace, and those with pods as sandboxes that for pods", func(ctx context.Context) {
-		got := comparable(helm(ctx, "--set", "namespaces={team-a}", "--set", "kubernetesBackend.namespaces={boxes}"))
+	It("gives namespaces the roles of config/namespaced/workspace, or that for sandboxes as pods", func(ctx context.Context) {
+		got := objectsOf(helm(ctx, "--set", "namespaces={team-a}", "--set", "kubernetesBackend.namespaces={boxes}"))
 		for _, object := range documents(tool(ctx, "kustomize", "build", "config/namespaced/workspace")) {
 			object.SetNamespace("team-a")
 			key := strings.Join([]string{object.GetKind(), "team-a", object.GetName()}, " ")
 			Expect(got).To(HaveKey(key))
-			made := unstructured.Unstructured{Object: got[key].(map[string]any)} //nolint:forcetypeassert // a manifest's
-			made.SetLabels(nil)
-			Expect(made.Object).To(Equal(object.Object), key)
+			made, _ := got[key].(map[string]any)
+			(&unstructured.Unstructured{Object: made}).SetLabels(nil)
+			Expect(made).To(Equal(object.Object), key)
 		}
 		Expect(got).To(HaveKey("RoleBinding boxes sandbox-operator-sandbox-pods-rolebinding"))
-		Expect(got["Role boxes sandbox-operator-sandbox-pods-role"]).To(HaveKeyWithValue("rules",
-			got["ClusterRole  sandbox-operator-sandbox-pods"].(map[string]any)["rules"])) //nolint:forcetypeassert // a manifest's
+		unbound, _ := got["ClusterRole  sandbox-operator-sandbox-pods"].(map[string]any)
+		Expect(got["Role boxes sandbox-operator-sandbox-pods-role"]).To(HaveKeyWithValue("rules", unbound["rules"]))
 	})
 
 	It("is well-formed to Helm's own linter", func(ctx context.Context) {
@@ -168,8 +168,9 @@ var _ = Describe("The Helm chart", func() {
 	It("can be installed, upgraded and uninstalled, and the operator works with its rights", func(ctx context.Context) {
 		bed := newBed(ctx)
 		kubectl(ctx, bed, "", "delete", "crds", "--all") // those of the bed are not the release's
+		cluster := []string{"helm", "--kubeconfig", bed.Plane.Kubeconfig, "--namespace", testbed.Namespace}
 		release := func(arguments ...string) string {
-			return tool(ctx, append([]string{"helm", "--kubeconfig", bed.Plane.Kubeconfig, "--namespace", testbed.Namespace}, arguments...)...)
+			return tool(ctx, slices.Concat(cluster, arguments)...)
 		}
 		said := release("install", "sandbox-operator", chart)
 		Expect(said).To(ContainSubstring("kubectl get deployment -n " + testbed.Namespace + " sandbox-operator-controller-manager"))

@@ -81,7 +81,8 @@ var _ = Describe("What config/default installs", func() {
 		bed.Create(ctx, pod)
 		Expect(pod.Spec.Containers[0].SecurityContext.ReadOnlyRootFilesystem).To(HaveValue(BeTrue()))
 
-		loose := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: testbed.Namespace, Name: "loose"}, Spec: *of.Spec.Template.Spec.DeepCopy()}
+		loose := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: testbed.Namespace, Name: "loose"}}
+		of.Spec.Template.Spec.DeepCopyInto(&loose.Spec)
 		loose.Spec.Containers[0].SecurityContext = nil
 		Expect(bed.Client.Create(ctx, loose)).To(MatchError(ContainSubstring(`violates PodSecurity "restricted`)), "the namespace keeps it")
 	})

@@ -46,7 +46,9 @@ func namespaces(ctx context.Context, bed *testbed.Bed) (a, b, other *testbed.Roo
 }
 
 // boxOf is a Sandbox of the namespace's default provider.
-func boxOf(room *testbed.Room) *builders.SandboxBuilder { return builders.MakeSandbox(room.Namespace, "box") }
+func boxOf(room *testbed.Room) *builders.SandboxBuilder {
+	return builders.MakeSandbox(room.Namespace, "box")
+}
 
 // renderOverlay builds the overlay, which has to be somewhere in the repository.
 func renderOverlay(ctx context.Context) string {

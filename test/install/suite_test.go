@@ -139,7 +139,7 @@ func freeAddress() string {
 
 // answer is what a probe says: the status and the text.
 func answer(ctx context.Context, address, path string) string {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://%s%s?verbose", address, path), nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://%s%s?verbose", address, path), http.NoBody)
 	Expect(err).NotTo(HaveOccurred())
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Do(request)

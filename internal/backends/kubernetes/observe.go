@@ -22,6 +22,8 @@ func (b *backend) read(ctx context.Context, operation, id string) (*corev1.Pod, 
 	}
 	pod, err := b.pods.Get(ctx, who.name, metav1.GetOptions{})
 	switch {
+	case err != nil && b.wentDown(ctx, err):
+		return nil, notFound(operation)
 	case err != nil:
 		return nil, b.trouble(operation, "pods", err, false)
 	case string(pod.UID) != who.uid:
@@ -49,6 +51,9 @@ func (b *backend) Get(ctx context.Context, id string) (backends.Remote, error) {
 // FindByName implements backends.NameFinder.
 func (b *backend) FindByName(ctx context.Context, name string) (backends.Remote, error) {
 	pod, err := b.pods.Get(ctx, name, metav1.GetOptions{})
+	if err != nil && b.wentDown(ctx, err) {
+		return backends.Remote{}, notFound(operationFind)
+	}
 	if err != nil {
 		return backends.Remote{}, b.trouble(operationFind, "pods", err, false)
 	}

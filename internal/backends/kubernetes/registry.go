@@ -7,8 +7,8 @@
 // registry.go has the registration, parameters.go the provider's options and who may say what, connect.go the way to the API server.
 // pod.go writes the pod, first.sh is its first process, and identity.go says how a pod is named and marked. create.go, observe.go,
 // destroy.go, lifetime.go, labels.go, endpoint.go, network.go and watch.go are the operations; state.go translates what a pod's status
-// says, and words.go makes it readable. command.go runs commands (with package wrapper), exec.go carries them, and trouble.go says what an
-// answer of the API server means.
+// says, words.go makes it readable, and namespace.go looks at a namespace that is being deleted. command.go runs commands (with package
+// wrapper), exec.go carries them, and trouble.go says what an answer of the API server means.
 //
 // What is said here of Kubernetes was seen with client-go 0.37 against API servers and kubelets of 1.36, or read in their source.
 package kubernetes
@@ -82,6 +82,7 @@ type backend struct {
 	pods     corev1client.PodInterface
 	events   corev1client.EventInterface
 	policies networkingv1client.NetworkPolicyInterface
+	spaces   corev1client.NamespaceInterface
 	exec     rest.Interface
 	// reach is what may be dialled; nil = the operator's own cluster, which an administrator configured.
 	reach *backends.Reach
@@ -128,6 +129,7 @@ func newBackendAt(connection *rest.Config, given options) (*backend, error) {
 	return &backend{
 		options: given, config: connection, pods: core.Pods(given.Namespace), events: core.Events(given.Namespace),
 		policies: networking.NetworkPolicies(given.Namespace), exec: core.RESTClient(),
+		spaces: core.Namespaces(),
 	}, nil
 }
 
