@@ -9,7 +9,6 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -32,7 +31,7 @@ var _ = conformance.Describe("kubernetes", func() conformance.Subject {
 	return conformance.Subject{
 		Registration: Registration(), Backend: connectWith(troubled), Another: connectWith(config(nil)),
 		Sources: []backends.Source{{Image: imageName}, {Image: "example.com/other@sha256:" + strings.Repeat("0", 64)}},
-		Server:  answerByPython, MakeError: func(code backends.Code, id string) (func(), bool) { return makeError(code, id, trouble) },
+		Server:  conformance.PythonServer, MakeError: func(code backends.Code, id string) (func(), bool) { return makeError(code, id, trouble) },
 		Patience: time.Minute,
 	}
 })
@@ -133,22 +132,4 @@ func exhaust(ctx context.Context) (undo func()) {
 		Expect(quotas.Delete(ctx, "none", metav1.DeleteOptions{})).To(Succeed())
 		refused(ctx, false)
 	}
-}
-
-// answerByPython is a server for as long as a check takes.
-func answerByPython(port int, answer string) []string {
-	const program = `import socket, sys
-s = socket.socket()
-s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-s.bind(("127.0.0.1", int(sys.argv[1])))
-s.listen()
-while True:
-    c, _ = s.accept()
-    c.recv(1)
-    c.sendall(sys.argv[2].encode())
-    c.shutdown(socket.SHUT_WR)
-    c.recv(65536)
-    c.close()
-`
-	return []string{"/usr/bin/python3", "-c", program, strconv.Itoa(port), answer}
 }
