@@ -30,9 +30,10 @@ var _ = conformance.Describe("kubernetes", func() conformance.Subject {
 	troubled.Cluster.Wrap(func(next http.RoundTripper) http.RoundTripper { return faults{next, trouble} })
 	return conformance.Subject{
 		Registration: Registration(), Backend: connectWith(troubled), Another: connectWith(config(nil)),
-		Sources: []backends.Source{{Image: imageName}, {Image: "example.com/other@sha256:" + strings.Repeat("0", 64)}},
-		Server:  conformance.PythonServer, MakeError: func(code backends.Code, id string) (func(), bool) { return makeError(code, id, trouble) },
-		Patience: time.Minute,
+		Sources:   []backends.Source{{Image: imageName}, {Image: "example.com/other@sha256:" + strings.Repeat("0", 64)}},
+		Server:    conformance.PythonServer,
+		MakeError: func(code backends.Code, id string) (func(), bool) { return makeError(code, id, trouble) },
+		Patience:  time.Minute,
 	}
 })
 
