@@ -122,7 +122,10 @@ func watchReady(ctx context.Context, r *room) *readiness {
 		}
 	}
 	r.watch(ctx, &corev1.Pod{}, func(object any) {
-		pod := object.(*corev1.Pod) //nolint:forcetypeassert // the informer has no others
+		pod, ok := object.(*corev1.Pod)
+		if !ok {
+			return
+		}
 		for _, c := range pod.Status.Conditions {
 			if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
 				note(s.pods, pod.Namespace+"/"+pod.Name+"/"+string(pod.UID))
@@ -130,7 +133,10 @@ func watchReady(ctx context.Context, r *room) *readiness {
 		}
 	})
 	r.watch(ctx, &v1alpha1.Sandbox{}, func(object any) {
-		sandbox := object.(*v1alpha1.Sandbox) //nolint:forcetypeassert // the informer has no others
+		sandbox, ok := object.(*v1alpha1.Sandbox)
+		if !ok {
+			return
+		}
 		if meta.IsStatusConditionTrue(sandbox.Status.Conditions, v1alpha1.ConditionReady) {
 			note(s.sandboxes, sandbox.Status.SandboxID)
 		}
@@ -143,7 +149,10 @@ func watchEnds(ctx context.Context, r *room, most int) <-chan *v1alpha1.SandboxE
 	GinkgoHelper()
 	ends, known := make(chan *v1alpha1.SandboxExec, most), map[string]bool{}
 	r.watch(ctx, &v1alpha1.SandboxExec{}, func(object any) {
-		exec := object.(*v1alpha1.SandboxExec) //nolint:forcetypeassert // the informer has no others
+		exec, ok := object.(*v1alpha1.SandboxExec)
+		if !ok {
+			return
+		}
 		if exec.Status.Outcome != "" && !known[exec.Name] {
 			known[exec.Name] = true
 			ends <- exec.DeepCopy()

@@ -74,7 +74,9 @@ func replaced() {
 			Skip("needs an image without a shell: set SANDBOX_IMAGE_NO_SHELL")
 		}
 		r := newBareRoom(ctx)
-		r.provider(ctx, `{"image": "`+at.noShell+`", "imagePullPolicy": "IfNotPresent", "firstProcess": "Image"}`)
+		// The image's own first process keeps no lease.
+		parameters := `{"image": "` + at.noShell + `", "imagePullPolicy": "IfNotPresent", "firstProcess": "Image"}`
+		r.create(ctx, builders.MakeProvider(r.name, "pods", "kubernetes").Default().Lease(0).Parameters(parameters).Obj())
 		r.ready(ctx, "box")
 		exec := builders.MakeExec(r.name, "run", "box").Command("/pause", "sleep", "15s").Obj()
 		r.create(ctx, exec)

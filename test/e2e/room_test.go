@@ -63,7 +63,7 @@ func newNamespace(ctx context.Context) string {
 		GenerateName: "e2e-", Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"},
 	}}
 	Expect(at.Create(ctx, namespace)).To(Succeed())
-	DeferCleanup(func(ctx SpecContext) {
+	DeferCleanup(func(ctx SpecContext) { //nolint:contextcheck // a spec's cleanup has a context of its own
 		if CurrentSpecReport().Failed() {
 			AddReportEntry("what there is in "+namespace.Name, at.report(ctx, namespace.Name))
 		}
@@ -173,9 +173,12 @@ func condition(conditions []metav1.Condition, kind string) string {
 }
 
 func state(object client.Object) string {
-	object = object.DeepCopyObject().(client.Object) //nolint:forcetypeassert // a copy of the same type
-	object.SetManagedFields(nil)
-	text, err := yaml.Marshal(object)
+	shown, ok := object.DeepCopyObject().(client.Object)
+	if !ok {
+		return object.GetName()
+	}
+	shown.SetManagedFields(nil)
+	text, err := yaml.Marshal(shown)
 	if err != nil {
 		return err.Error()
 	}
