@@ -137,6 +137,22 @@ bench: ## Measure speed and cost beside a bare controller (docs/performance.md; 
 bench-check: ## The same, and fail where a figure is outside of its range (test/bench/ranges.yaml).
 	@hack/with-binaries go run ./test/bench/cmd -json dist/bench.json -check $(ARGS)
 
+# Where KUBECONFIG is set, it uses that cluster, and IMG, an image that is there or can be pulled.
+E2E := RACE=0 E2E=1 IMG=$(IMG) hack/test -count=1 -p 1 -v ./test/e2e/... $(TESTFLAGS)
+
+.PHONY: e2e
+e2e: ## Install the operator in a real cluster and try it there (root on Linux, or KUBECONFIG and IMG; a quarter of an hour).
+ifeq ($(KUBECONFIG),)
+	@hack/build-binaries k8s etcd node
+	@RACE=0 E2E=1 hack/test -count=1 -v ./test/node
+endif
+	@TIMEOUT=40m $(E2E)
+
+.PHONY: e2e-ci
+e2e-ci: ## The part of it that takes few minutes, in a cluster of its own.
+	@hack/build-binaries k8s etcd node
+	@env -u KUBECONFIG RACE=0 E2E=1 TIMEOUT=15m hack/test -count=1 -v ./test/e2e -ginkgo.label-filter=ci
+
 .PHONY: binaries
 binaries: ## Build the programs for tests and the demo: control plane and runsc (once; 7 minutes on two cores).
 	@hack/build-binaries

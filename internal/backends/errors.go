@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -120,9 +121,19 @@ func RetryAfter(err error) time.Duration {
 	return 0
 }
 
-// Bounded returns s as valid UTF-8 of at most limit bytes, cut at a character, with an ellipsis where it was cut.
+// harmless replaces a character that does more than to be seen.
+func harmless(r rune) rune {
+	if r != '\n' && r != '\t' && unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
+		return '�'
+	}
+	return r
+}
+
+// Bounded returns s as valid UTF-8 of at most limit bytes, cut at a character, with an ellipsis where it was cut. Characters that a
+// terminal obeys, or that turn text around, are replaced: people read this with kubectl.
 func Bounded(s string, limit int) string {
 	s = strings.TrimSpace(strings.ToValidUTF8(s, "�"))
+	s = strings.Map(harmless, strings.ReplaceAll(s, "\r\n", "\n"))
 	if len(s) <= limit {
 		return s
 	}

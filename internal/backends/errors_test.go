@@ -80,6 +80,13 @@ func TestErrorTextsAreBoundedAndValid(t *testing.T) {
 	}
 }
 
+func TestBoundedLeavesNothingThatATerminalObeys(t *testing.T) {
+	got := backends.Bounded("red\x1b[31m bell\x07 line\r\nnext\ttab \u202eback \u009bcsi\x00", 200)
+	if want := "red�[31m bell� line\nnext\ttab �back �csi�"; got != want {
+		t.Errorf("got %q, not %q", got, want)
+	}
+}
+
 func TestBoundedCutsAtACharacter(t *testing.T) {
 	for _, c := range []struct {
 		text  string

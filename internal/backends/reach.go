@@ -52,6 +52,9 @@ func (r Reach) HasName(host string, own []string) bool {
 // configuration itself spells out, unlike those in a provider's answers: on the operator's own machine only they are reached.
 func (r Reach) HasAddress(host string, address netip.Addr, named []string) bool {
 	host, address = strings.ToLower(strings.TrimSuffix(host, ".")), address.Unmap().WithZone("")
+	if inner, ok := translated(address); ok {
+		return r.allows(address) || r.HasAddress(host, inner, named)
+	}
 	switch {
 	case r.allows(address):
 		return true
@@ -90,6 +93,25 @@ func matchesHost(patterns []string, host string) bool {
 		return err == nil && matched
 	})
 }
+
+// translated is the IPv4 address to which a network leads on what is sent to an IPv6 one: by NAT64 (RFC 6052) or 6to4 (RFC 3056).
+func translated(address netip.Addr) (netip.Addr, bool) {
+	bytes := address.As16()
+	switch {
+	case !address.Is6():
+		return netip.Addr{}, false
+	case nat64.Contains(address):
+		return netip.AddrFrom4([4]byte(bytes[12:16])), true
+	case sixToFour.Contains(address):
+		return netip.AddrFrom4([4]byte(bytes[2:6])), true
+	}
+	return netip.Addr{}, false
+}
+
+var (
+	nat64     = netip.MustParsePrefix("64:ff9b::/96")
+	sixToFour = netip.MustParsePrefix("2002::/16")
+)
 
 // sharedAddresses are private to a provider of networks (RFC 6598); some clouds have services there.
 var sharedAddresses = netip.MustParsePrefix("100.64.0.0/10")

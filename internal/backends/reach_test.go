@@ -52,6 +52,10 @@ func TestAddressesAreCheckedAfterNamesAreResolved(t *testing.T) {
 		{"fd00:ec2::254", false, false, false, false, false},
 		{"168.63.129.16", false, false, false, false, false},
 		{"100.100.100.200", false, false, false, false, false},
+		{"64:ff9b::a9fe:a9fe", false, false, false, false, false}, // 169.254.169.254 behind NAT64
+		{"64:ff9b::a02:203", false, true, false, true, true},      // 10.2.2.3
+		{"64:ff9b::5db8:d822", true, true, true, true, true},      // 93.184.216.34
+		{"2002:7f00:1::1", false, false, true, false, true},       // 127.0.0.1 by 6to4
 		{"0.0.0.0", false, false, false, false, false},
 		{"224.0.0.1", false, false, false, false, false},
 	} {

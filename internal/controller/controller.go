@@ -8,8 +8,8 @@
 // life (sandbox_create.go, exec_start.go) act, and NAME_status.go says what stands in the status. journal.go is what is
 // written before a remote is made, attempts.go what a process remembers of attempts, references.go reads what specs refer
 // to, redact.go keeps Secrets out of stored output, trouble.go makes errors into conditions, patch.go has the writes, wake.go
-// lets one reconciler wake another, stop.go ends them without cutting off what they do, and shard.go says which objects are whose
-// where there are several instances.
+// lets one reconciler wake another and watches.go lets providers, stop.go ends them without cutting off what they do, metrics.go
+// says what objects cost, and shard.go says which objects are whose where there are several instances.
 package controller
 
 import (
@@ -87,6 +87,7 @@ type shared struct {
 	doors    *provider.Doors
 	lists    *inventory.Lists
 	wakes    *wakes
+	watches  *watches
 	activity *activity
 	places   *places
 	// confirmer asks whether a provider stands, after a journal was written.
@@ -106,7 +107,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		finder:   provider.Finder{Reader: mgr.GetClient(), Namespaced: options.Namespaced},
 		doors: &provider.Doors{
 			Registry: options.Registry, Secrets: mgr.GetAPIReader(), Writer: mgr.GetClient(), Namespace: options.Namespace,
-			Reach: options.Reach, Workers: options.Workers, Share: options.share(),
+			Reach: options.Reach, Workers: options.Workers, Cluster: mgr.GetConfig(), Share: options.share(),
 			Follows: options.Shard.Follows,
 		},
 		lists:     &inventory.Lists{Clock: clock.RealClock{}, Installation: options.Installation, Period: options.Period},
@@ -116,6 +117,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		options:   options,
 	}
 	s.activity = newActivity(s.clock.Now())
+	s.watches = newWatches(ctx, s.hint)
 	if err := s.setupSandbox(mgr); err != nil {
 		return fmt.Errorf("setting up the Sandbox controller: %w", err)
 	}

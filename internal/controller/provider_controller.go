@@ -106,6 +106,7 @@ func (r *providerReconciler) Reconcile(ctx context.Context, request ctrl.Request
 			uid := r.doors.ForgetName(provider.Of(r.empty()).Kind, request.Namespace, request.Name)
 			r.memories.forget(uid)
 			r.looks.forget(uid)
+			r.watches.prune(r.doors.HasAccount)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -153,6 +154,8 @@ func (p *providerPass) sync(ctx context.Context) error {
 		return openErr
 	}
 	p.door = door
+	p.watches.prune(p.doors.HasAccount)
+	p.watches.keep(door, p.options.Installation) //nolint:contextcheck // a watch outlives the pass that begins it
 	if err := p.judge(ctx); err != nil && openErr == nil {
 		return err
 	}

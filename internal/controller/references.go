@@ -17,10 +17,15 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
+	"github.com/sandbox-operator/sandbox-operator/internal/backends"
 )
+
+// longestQuote of a name that is none, in bytes.
+const longestQuote = 64
 
 // referenceError is a Secret, ConfigMap or key that a spec names and that does not exist (yet).
 type referenceError struct{ message string }
@@ -159,6 +164,9 @@ func (r *references) configMap(ctx context.Context, name, key string) (map[strin
 }
 
 func (r *references) get(ctx context.Context, kind, name, key string, object client.Object) error {
+	if problems := validation.IsDNS1123Subdomain(name); len(problems) > 0 {
+		return &referenceError{fmt.Sprintf("no %s can have the name %q: %s", kind, backends.Bounded(name, longestQuote), problems[0])}
+	}
 	err := r.reader.Get(ctx, types.NamespacedName{Namespace: r.namespace, Name: name}, object)
 	if apierrors.IsNotFound(err) {
 		command := map[string]string{"Secret": "secret generic", "ConfigMap": "configmap"}[kind]

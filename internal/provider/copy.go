@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
+	"github.com/sandbox-operator/sandbox-operator/internal/backends"
 )
 
 // A namespace is deleted in any order: its Secret may go before its sandboxes, and the operator may restart in between. So the
@@ -51,7 +52,7 @@ func (d *Doors) SaveCredentials(ctx context.Context, p Provider, door *Door) err
 		if err != nil {
 			return fmt.Errorf("copying the credentials to namespace %q: %w", d.Namespace, err)
 		}
-	} else if accountKey(p.Spec.Backend, existing.Annotations[endpointAnnotation], existing.Data) != door.account.key {
+	} else if accountKey(door.registration, d.configOfCopy(p, existing)) != door.account.key {
 		if d.Follows {
 			// These are the credentials of before a change, or of after one that is not proven yet.
 			door.Distrust()
@@ -78,7 +79,7 @@ func (d *Doors) IsCopied(ctx context.Context, p Provider, door *Door) (bool, err
 	if err != nil || existing == nil {
 		return err == nil, err
 	}
-	return accountKey(p.Spec.Backend, existing.Annotations[endpointAnnotation], existing.Data) == door.account.key, nil
+	return accountKey(door.registration, d.configOfCopy(p, existing)) == door.account.key, nil
 }
 
 // RemoveCredentials removes the operator's copy of a provider's credentials.
@@ -134,6 +135,13 @@ func (d *Doors) readCopy(ctx context.Context, p Provider) (*corev1.Secret, error
 	return &secret, nil
 }
 
+// configOfCopy is the provider's configuration with the credentials of the copy, and the endpoint that they are for.
+func (d *Doors) configOfCopy(p Provider, secret *corev1.Secret) backends.Config {
+	config := d.configOf(p, secret.Data)
+	config.Endpoint = secret.Annotations[endpointAnnotation]
+	return config
+}
+
 // openCopy builds a door with the operator's copy of the credentials, or returns nil where there is none. It is kept as
 // refused, so that it serves only until the provider can be opened.
 func (d *Doors) openCopy(ctx context.Context, p Provider) (*Door, error) {
@@ -148,9 +156,7 @@ func (d *Doors) openCopy(ctx context.Context, p Provider) (*Door, error) {
 	if err != nil || secret == nil {
 		return nil, err
 	}
-	config := d.configOf(p, secret.Data)
-	config.Endpoint = secret.Annotations[endpointAnnotation]
-	door, err := d.build(ctx, p, registration, config)
+	door, err := d.build(ctx, p, registration, d.configOfCopy(p, secret))
 	if err != nil {
 		return nil, err
 	}

@@ -25,6 +25,7 @@ type Door struct {
 	registration backends.Registration
 	backend      backends.Backend
 	account      *account
+	key          string
 	fingerprint  string
 	generation   int64
 	secrets      []string
@@ -79,22 +80,63 @@ func (d *Door) Reserve(ctx context.Context, operation string) (with context.Cont
 // Create is that of the backend, bounded by its own create deadline.
 func (d *Door) Create(ctx context.Context, request backends.CreateRequest) (backends.Remote, error) {
 	return call(ctx, d, "create", d.registration.CreateDeadline, func(ctx context.Context) (backends.Remote, error) {
-		return d.backend.Create(ctx, request)
+		remote, err := d.backend.Create(ctx, request)
+		return d.named(remote, "create", backends.Ambiguous, err)
 	})
 }
 
+// named refuses a remote whose ID is none. The error is of this one remote: the account may be sound.
+func (d *Door) named(remote backends.Remote, operation string, code backends.Code, err error) (backends.Remote, error) {
+	if err != nil || backends.IsID(remote.ID) {
+		return remote, err
+	}
+	refused := backends.Errorf(code, d.registration.Name, operation, "the provider gave a sandbox an ID that can be none: %q",
+		backends.Bounded(remote.ID, longestQuote))
+	refused.OfRequest = true
+	return backends.Remote{}, refused
+}
+
+// longestQuote of an ID that is none, in bytes.
+const longestQuote = 64
+
 // Get is that of the backend.
 func (d *Door) Get(ctx context.Context, id string) (backends.Remote, error) {
+	if !backends.IsID(id) {
+		return backends.Remote{}, backends.Errorf(backends.Invalid, d.registration.Name, "get", "%q can be no sandbox's ID",
+			backends.Bounded(id, longestQuote))
+	}
 	return call(ctx, d, "get", callTimeout, func(ctx context.Context) (backends.Remote, error) {
-		return d.backend.Get(ctx, id)
+		remote, err := d.backend.Get(ctx, id)
+		return d.named(remote, "get", backends.Unavailable, err)
 	})
 }
 
 // List is that of the backend.
 func (d *Door) List(ctx context.Context, filter backends.Filter) ([]backends.Remote, error) {
 	return call(ctx, d, operationList, listTimeout, func(ctx context.Context) ([]backends.Remote, error) {
-		return d.backend.List(backends.WithPages(ctx, d.account.nextPage), filter)
+		remotes, err := d.backend.List(backends.WithPages(ctx, d.account.nextPage), filter)
+		for _, remote := range remotes {
+			if _, err = d.named(remote, operationList, backends.Unavailable, err); err != nil {
+				return nil, err
+			}
+		}
+		return remotes, err
 	})
+}
+
+// CanWatch says that the backend tells of changes by itself.
+func (d *Door) CanWatch() bool {
+	_, ok := d.backend.(backends.Watcher)
+	return ok
+}
+
+// Watch is that of the backend. It lasts, so it has no place in the account, and no deadline but its caller's.
+func (d *Door) Watch(ctx context.Context, installation string, changed func(backends.Remote)) error {
+	watcher, ok := d.backend.(backends.Watcher)
+	if !ok {
+		return d.unsupported("watch")
+	}
+	return d.typed(ctx, "watch", watcher.Watch(ctx, installation, changed))
 }
 
 // Find returns the remotes that were made with this name and mark: by name where names are unique, else by mark. None is no
@@ -105,7 +147,8 @@ func (d *Door) Find(ctx context.Context, name string, mark backends.Mark) ([]bac
 		return d.findByMark(ctx, mark)
 	}
 	remote, err := call(ctx, d, "find", callTimeout, func(ctx context.Context) (backends.Remote, error) {
-		return finder.FindByName(ctx, name)
+		remote, err := finder.FindByName(ctx, name)
+		return d.named(remote, "find", backends.Unavailable, err)
 	})
 	if errors.Is(err, backends.NotFound) {
 		return nil, nil

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -52,6 +53,24 @@ type Subject struct {
 	Clock Clock
 	// Overhead is how much later than it should a single call may end, on a busy machine; 0 = 10 s.
 	Overhead time.Duration
+}
+
+// PythonServer is a Subject's Server where python3 is in the remote: it listens on the loopback for as long as a check takes.
+func PythonServer(port int, answer string) []string {
+	const program = `import socket, sys
+s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(("127.0.0.1", int(sys.argv[1])))
+s.listen()
+while True:
+    c, _ = s.accept()
+    c.recv(1)
+    c.sendall(sys.argv[2].encode())
+    c.shutdown(socket.SHUT_WR)
+    c.recv(65536)
+    c.close()
+`
+	return []string{"python3", "-c", program, strconv.Itoa(port), answer}
 }
 
 // Clock is one that tests can turn.

@@ -12,13 +12,13 @@ import (
 	"mime/multipart"
 	"net/http"
 	"path"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
 	"github.com/sandbox-operator/sandbox-operator/internal/backends/web"
+	"github.com/sandbox-operator/sandbox-operator/internal/backends/wrapper"
 )
 
 // RunCommand implements backends.Backend, in one call of the toolbox where the input is not large, else in two.
@@ -30,7 +30,7 @@ import (
 // The toolbox feeds a command's text to a shell that reads it byte by byte: the script travels in the environment instead. Neither is
 // ever an argument of a process, which all users of a sandbox could see.
 func (b *backend) RunCommand(ctx context.Context, id string, command backends.Command) (backends.Result, error) {
-	if err := checkCommand(command); err != nil {
+	if err := wrapper.Check(command); err != nil {
 		return backends.Result{}, backends.Errorf(backends.Invalid, Name, operationRun, "%w", err)
 	}
 	run := newScript(command)
@@ -58,27 +58,6 @@ func (b *backend) RunCommand(ctx context.Context, id string, command backends.Co
 		return backends.Result{}, err
 	}
 	return run.result(ended.ExitCode, ended.Result)
-}
-
-// variableName is what shells can export.
-var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-
-func checkCommand(command backends.Command) error {
-	if len(command.Argv) == 0 || command.Argv[0] == "" {
-		return errors.New("there is no command")
-	}
-	if command.WorkingDir != "" && !path.IsAbs(command.WorkingDir) {
-		return errors.New("the working directory must be an absolute path")
-	}
-	if strings.Contains(strings.Join(command.Argv, "")+command.WorkingDir+command.User, "\x00") {
-		return errors.New("a command can't contain a zero byte")
-	}
-	for name, value := range command.Env {
-		if !variableName.MatchString(name) || strings.Contains(value, "\x00") {
-			return fmt.Errorf("%q is no name and value for an environment", backends.Bounded(name, 64))
-		}
-	}
-	return nil
 }
 
 // answerLimit is how long the answer may be, for two streams in Base64, with lines that JSON makes longer.

@@ -8,7 +8,6 @@ package daytona
 import (
 	"net/http"
 	"os"
-	"strconv"
 	"testing"
 	"time"
 
@@ -54,7 +53,7 @@ func describe(name string, change func(*daytona.Options), sources ...backends.So
 		fake := startFake(t, options)
 		return conformance.Subject{
 			Registration: Registration(), Backend: fake.connect(t), Another: fake.connect(t), Sources: sources, Clock: fake.Clock,
-			Server: answerByPython, MakeError: fake.makeError,
+			Server: conformance.PythonServer, MakeError: fake.makeError,
 		}
 	})
 }
@@ -91,22 +90,4 @@ func (f *fakeServer) makeError(code backends.Code, id string) (undo func(), poss
 		return f.Inject(daytona.Fault{Status: http.StatusBadGateway, Body: "<html>502 \x00\x1b[31mBad Gateway</html>"}), true
 	}
 	return nil, false
-}
-
-// answerByPython is a server for as long as a check takes.
-func answerByPython(port int, answer string) []string {
-	const program = `import socket, sys
-s = socket.socket()
-s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-s.bind(("127.0.0.1", int(sys.argv[1])))
-s.listen()
-while True:
-    c, _ = s.accept()
-    c.recv(1)
-    c.sendall(sys.argv[2].encode())
-    c.shutdown(socket.SHUT_WR)
-    c.recv(65536)
-    c.close()
-`
-	return []string{"/usr/bin/python3", "-c", program, strconv.Itoa(port), answer}
 }

@@ -6,7 +6,6 @@ package memory_test
 import (
 	"context"
 	"path/filepath"
-	"strconv"
 	"testing"
 	"time"
 
@@ -55,29 +54,11 @@ func subject(provider *memory.Provider) conformance.Subject {
 		return backend
 	}
 	return conformance.Subject{
-		Server: answerByPython, Registration: registration, Backend: connect(), Another: connect(),
+		Server: conformance.PythonServer, Registration: registration, Backend: connect(), Another: connect(),
 		Scratch:   func(id string) string { return filepath.Join(provider.Dir(id), "scratch") },
 		Sources:   []backends.Source{{}, {Template: "a-template"}},
 		MakeError: func(code backends.Code, id string) (func(), bool) { return trouble(provider, code, id), true },
 	}
-}
-
-// answerByPython is a server for as long as a check takes.
-func answerByPython(port int, answer string) []string {
-	const program = `import socket, sys
-s = socket.socket()
-s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-s.bind(("127.0.0.1", int(sys.argv[1])))
-s.listen()
-while True:
-    c, _ = s.accept()
-    c.recv(1)
-    c.sendall(sys.argv[2].encode())
-    c.shutdown(socket.SHUT_WR)
-    c.recv(65536)
-    c.close()
-`
-	return []string{"python3", "-c", program, strconv.Itoa(port), answer}
 }
 
 // trouble makes a provider fail with a code, by its own means where it has them.
