@@ -8,6 +8,8 @@
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 # The image that docker-build makes and deploy names.
 IMG ?= controller:latest
+# The private key of ssh-keygen that signs a release.
+KEY ?=
 PLATFORMS ?= linux/amd64,linux/arm64,linux/ppc64le,linux/s390x
 CONTAINER_TOOL ?= docker
 # What `make test` and `make test-unit` test, and further flags for go test, such as -run or -v. Where nothing is said,
@@ -133,6 +135,14 @@ crowd: ## Look after 10,000 idle sandboxes, and 1,000 through an outage of ten m
 bench: ## Measure how fast Sandboxes are made and deleted, beside a bare controller (a minute; wants the machine for itself).
 	@BENCH=1 RACE=0 hack/with-binaries hack/test -count=1 -v ./test/bench
 
+.PHONY: fuzz
+fuzz: ## Feed what reads bytes from outside with bytes that nobody thought of (FUZZTIME=10s for each of the targets).
+	@hack/fuzz
+
+.PHONY: vulncheck
+vulncheck: ## Look for known vulnerabilities in what the manager calls; its database is on the network.
+	@hack/vulncheck
+
 .PHONY: binaries
 binaries: ## Build the programs for tests and the demo: control plane and runsc (once; 7 minutes on two cores).
 	@hack/build-binaries
@@ -180,6 +190,15 @@ docker-push: ## Push the image IMG.
 docker-buildx: ## Build and push the image IMG for all PLATFORMS.
 	sed 's/^FROM \($${BUILDER_IMAGE}\)/FROM --platform=$$BUILDPLATFORM \1/' Dockerfile | \
 		$(CONTAINER_TOOL) buildx build --platform $(PLATFORMS) --build-arg VERSION=$(VERSION) --push -t $(IMG) -f - .
+
+.PHONY: sbom
+sbom: build ## Write what the manager is made of to dist/sbom.cdx.json (CycloneDX).
+	@mkdir -p dist
+	@go run ./hack/sbom --version $(VERSION) bin/manager >dist/sbom.cdx.json
+
+.PHONY: release
+release: ## Write what a release has beside its image to dist/release, with signed checksums (VERSION=v1.2.3 KEY=FILE; SECURITY.md).
+	@KEY='$(KEY)' hack/release $(VERSION) $(IMG)
 
 .PHONY: build-installer
 build-installer: manifests generate ## Write everything that installs the operator to dist/install.yaml.
