@@ -132,8 +132,12 @@ crowd: ## Look after 10,000 idle sandboxes, and 1,000 through an outage of ten m
 	@CHAOS_CROWD=1000 CHAOS_OUTAGE=10m TIMEOUT=60m RACE=0 hack/with-binaries hack/test -count=1 -v -run Crowd ./test/chaos
 
 .PHONY: bench
-bench: ## Measure how fast Sandboxes are made and deleted, beside a bare controller (a minute; wants the machine for itself).
-	@BENCH=1 RACE=0 hack/with-binaries hack/test -count=1 -v ./test/bench
+bench: ## Measure speed and cost beside a bare controller (docs/performance.md; 15 minutes, and wants the machine for itself).
+	@hack/with-binaries go run ./test/bench/cmd -json dist/bench.json $(ARGS)
+
+.PHONY: bench-check
+bench-check: ## The same, and fail where a figure is outside of its range (test/bench/ranges.yaml).
+	@hack/with-binaries go run ./test/bench/cmd -json dist/bench.json -check $(ARGS)
 
 .PHONY: fuzz
 fuzz: ## Feed what reads bytes from outside with bytes that nobody thought of (FUZZTIME=10s for each of the targets).

@@ -86,7 +86,9 @@ type shared struct {
 	wakes    *wakes
 	activity *activity
 	places   *places
-	options  Options
+	// confirmer asks whether a provider stands, after a journal was written.
+	confirmer *provider.Confirmer
+	options   Options
 }
 
 // Setup adds all reconcilers to the manager. The manager's client must read its own writes
@@ -103,10 +105,11 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 			Registry: options.Registry, Secrets: mgr.GetAPIReader(), Writer: mgr.GetClient(), Namespace: options.Namespace,
 			Reach: options.Reach, Workers: options.Workers,
 		},
-		lists:   &inventory.Lists{Clock: clock.RealClock{}, Installation: options.Installation, Period: options.Period},
-		wakes:   newWakes(),
-		places:  newPlaces(),
-		options: options,
+		lists:     &inventory.Lists{Clock: clock.RealClock{}, Installation: options.Installation, Period: options.Period},
+		wakes:     newWakes(),
+		places:    newPlaces(),
+		confirmer: &provider.Confirmer{Reader: mgr.GetAPIReader()},
+		options:   options,
 	}
 	s.activity = newActivity(s.clock.Now())
 	if err := s.setupSandbox(mgr); err != nil {

@@ -224,7 +224,7 @@ func keep(limits *v1alpha1.StreamLimits) execution.Keep {
 }
 
 func (p *execPass) doorTo(ctx context.Context, identity *v1alpha1.ProviderIdentity) (*provider.Door, error) {
-	chosen, err := p.finder.ByIdentity(ctx, p.exec.Namespace, *identity)
+	chosen, err := p.finder.Recorded(ctx, p.exec.Namespace, identity)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
@@ -53,6 +54,20 @@ var _ = Describe("The life of a Sandbox", func() {
 	lifetime := func(life v1alpha1.SandboxLifetime) *builders.SandboxBuilder {
 		return builders.MakeSandbox(ns, "sbx").Lifetime(life)
 	}
+
+	It("can be given up where somebody else wrote its status", func(ctx SpecContext) {
+		strange := builders.MakeSandbox(ns, "strange").NamespacedProvider("none").Obj()
+		create(ctx, strange)
+		eventually(ctx, strange, v1alpha1.ConditionReady, "False/ProviderNotFound")
+		before := refresh(ctx, strange).DeepCopy()
+		strange.Status.SandboxID, strange.Status.Incarnation, strange.Status.State = "made-up", 1, v1alpha1.SandboxRunning
+		Expect(k8s.Status().Patch(ctx, strange, client.MergeFrom(before))).To(Succeed())
+		before = strange.DeepCopy()
+		strange.Annotations = map[string]string{v1alpha1.AbandonAnnotation: "true"}
+		Expect(k8s.Patch(ctx, strange, client.MergeFrom(before))).To(Succeed())
+		Expect(k8s.Delete(ctx, strange)).To(Succeed())
+		gone(ctx, strange)
+	})
 
 	Describe("its lifetime", func() {
 		It("ends at its hard limit, and the object stays and says why", func(ctx SpecContext) {

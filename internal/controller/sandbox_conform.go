@@ -18,7 +18,7 @@ import (
 
 // conform brings a remote up to date with what can be changed of the spec. Pausing and resuming are steps of their own.
 func (p *sandboxPass) conform(ctx context.Context) (ctrl.Result, error) {
-	door, err := p.doorTo(ctx, *p.sandbox.Status.Provider)
+	door, err := p.doorTo(ctx, p.sandbox.Status.Provider)
 	if err != nil {
 		return p.blocked(ctx, err)
 	}

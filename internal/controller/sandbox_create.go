@@ -75,12 +75,7 @@ func (p *sandboxPass) create(ctx context.Context) (ctrl.Result, error) {
 // confirmProvider reads the provider live, after the journal was written: either its deletion sees the journal and waits, or
 // this sees the deletion and makes nothing.
 func (p *sandboxPass) confirmProvider(ctx context.Context) error {
-	live := p.liveFinder()
-	chosen, err := live.ByIdentity(ctx, p.sandbox.Namespace, p.journal.Provider)
-	if err != nil {
-		return err
-	}
-	return chosen.Usable()
+	return p.confirmer.Confirm(ctx, p.sandbox.Namespace, p.journal.Provider)
 }
 
 // open finds the provider and checks the spec against what its backend can do.
@@ -296,5 +291,5 @@ func (p *sandboxPass) mayAppear(door *provider.Door) time.Duration {
 }
 
 func (p *sandboxPass) journalDoor(ctx context.Context) (*provider.Door, error) {
-	return p.doorTo(ctx, p.journal.Provider)
+	return p.doorTo(ctx, &p.journal.Provider)
 }

@@ -20,7 +20,7 @@ import (
 
 // destroy destroys the remote. It is done when the provider does not know it any more.
 func (p *sandboxPass) destroy(ctx context.Context) (ctrl.Result, error) {
-	door, err := p.doorTo(ctx, *p.sandbox.Status.Provider)
+	door, err := p.doorTo(ctx, p.sandbox.Status.Provider)
 	if err != nil {
 		return p.notDestroyed(ctx, err)
 	}

@@ -148,7 +148,7 @@ func (p *sandboxPass) idleMessage() string {
 // endRemote destroys the remote and leaves the object, which then says why.
 func (p *sandboxPass) endRemote(ctx context.Context, reason, message string) (ctrl.Result, error) {
 	if p.sandbox.Status.State != v1alpha1.SandboxGone {
-		door, err := p.doorTo(ctx, *p.sandbox.Status.Provider)
+		door, err := p.doorTo(ctx, p.sandbox.Status.Provider)
 		if err != nil {
 			return p.blocked(ctx, err)
 		}

@@ -58,7 +58,7 @@ func recreateDelay(lived time.Duration, incarnation int64, first time.Duration) 
 
 // recreate makes another remote, after the old one is certainly gone: one that only seemed to be must not live beside it.
 func (p *sandboxPass) recreate(ctx context.Context) (ctrl.Result, error) {
-	door, err := p.doorTo(ctx, *p.sandbox.Status.Provider)
+	door, err := p.doorTo(ctx, p.sandbox.Status.Provider)
 	if err != nil {
 		return p.blocked(ctx, err)
 	}

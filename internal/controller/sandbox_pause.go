@@ -20,7 +20,7 @@ import (
 
 // pause pauses the remote, which is safe to repeat, and writes down for whose sake.
 func (p *sandboxPass) pause(ctx context.Context, by pausedBy) (ctrl.Result, error) {
-	door, err := p.doorTo(ctx, *p.sandbox.Status.Provider)
+	door, err := p.doorTo(ctx, p.sandbox.Status.Provider)
 	if err != nil {
 		return p.blocked(ctx, err)
 	}
@@ -36,7 +36,7 @@ func (p *sandboxPass) pause(ctx context.Context, by pausedBy) (ctrl.Result, erro
 
 // resume has the remote run again. A run that waits for it is woken by the change.
 func (p *sandboxPass) resume(ctx context.Context) (ctrl.Result, error) {
-	door, err := p.doorTo(ctx, *p.sandbox.Status.Provider)
+	door, err := p.doorTo(ctx, p.sandbox.Status.Provider)
 	if err != nil {
 		return p.resumeBlocked(ctx, err)
 	}

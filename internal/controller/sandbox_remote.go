@@ -84,8 +84,8 @@ func writeFiles(ctx context.Context, remote provider.Remote, files []file) error
 	return nil
 }
 
-func (p *sandboxPass) doorTo(ctx context.Context, identity v1alpha1.ProviderIdentity) (*provider.Door, error) {
-	chosen, err := p.finder.ByIdentity(ctx, p.sandbox.Namespace, identity)
+func (p *sandboxPass) doorTo(ctx context.Context, identity *v1alpha1.ProviderIdentity) (*provider.Door, error) {
+	chosen, err := p.finder.Recorded(ctx, p.sandbox.Namespace, identity)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +94,7 @@ func (p *sandboxPass) doorTo(ctx context.Context, identity v1alpha1.ProviderIden
 
 // probe asks the provider for the remote's state.
 func (p *sandboxPass) probe(ctx context.Context) (ctrl.Result, error) {
-	door, err := p.doorTo(ctx, *p.sandbox.Status.Provider)
+	door, err := p.doorTo(ctx, p.sandbox.Status.Provider)
 	if err != nil {
 		return retryLater(err)
 	}
@@ -136,7 +136,7 @@ func (p *sandboxPass) tellEnd() {
 
 // equip writes the files of a remote that runs, and makes its ports reachable.
 func (p *sandboxPass) equip(ctx context.Context) (ctrl.Result, error) {
-	door, err := p.doorTo(ctx, *p.sandbox.Status.Provider)
+	door, err := p.doorTo(ctx, p.sandbox.Status.Provider)
 	if err != nil {
 		return p.blocked(ctx, err)
 	}

@@ -29,7 +29,7 @@ const (
 
 // retain leaves the remote to the provider: nothing ends it by itself any more, and it will be no orphan.
 func (p *sandboxPass) retain(ctx context.Context) (ctrl.Result, error) {
-	door, err := p.doorTo(ctx, *p.sandbox.Status.Provider)
+	door, err := p.doorTo(ctx, p.sandbox.Status.Provider)
 	if err != nil {
 		return p.notDestroyed(ctx, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	goruntime "runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -40,22 +41,22 @@ const mostVerbose = 7
 
 // settings are what the flags say.
 type settings struct {
-	metricsAddress, probeAddress string
-	secureMetrics                bool
-	leaderElect                  bool
-	lease                        leaseTimes
-	installation, namespace      string
-	namespaces                   string
-	watched                      []string // what namespaces says; none = all
-	backends, providerHosts      string
-	workers                      int
-	period, deletionDeadline     time.Duration
-	orphanGrace, compactAfter    time.Duration
-	drainTimeout                 time.Duration
-	printVersion                 bool
-	version                      string
-	variations                   []Variation
-	zap                          zap.Options
+	metricsAddress, probeAddress, profilingAddress string
+	secureMetrics                                  bool
+	leaderElect                                    bool
+	lease                                          leaseTimes
+	installation, namespace                        string
+	namespaces                                     string
+	watched                                        []string // what namespaces says; none = all
+	backends, providerHosts                        string
+	workers                                        int
+	period, deletionDeadline                       time.Duration
+	orphanGrace, compactAfter                      time.Duration
+	drainTimeout                                   time.Duration
+	printVersion                                   bool
+	version                                        string
+	variations                                     []Variation
+	zap                                            zap.Options
 }
 
 // leaseTimes are those of leader election, named as in other programs of Kubernetes.
@@ -100,6 +101,9 @@ func flags(registry *backends.Registry) *settings {
 	f.StringVar(&s.metricsAddress, "metrics-bind-address", "0", "Address of the metrics endpoint, such as :8443; 0 = none.")
 	f.BoolVar(&s.secureMetrics, "metrics-secure", true, "Serve metrics over HTTPS, to those who may read /metrics only.")
 	f.StringVar(&s.probeAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz; 0 = none.")
+	f.StringVar(&s.profilingAddress, "pprof-bind-address", "0",
+		"Address of the profiles of CPU, memory and locks under /debug/pprof, such as 127.0.0.1:8082; 0 = none. They are not "+
+			"protected, and show what the program does.")
 	f.BoolVar(&s.leaderElect, "leader-elect", false, "Elect a leader, so that only one of several replicas is active.")
 	s.lease.flags(f)
 	f.StringVar(&s.installation, "installation-id", "",
@@ -209,6 +213,7 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 		Scheme:                        scheme,
 		Metrics:                       metrics,
 		HealthProbeBindAddress:        s.probeAddress,
+		PprofBindAddress:              s.profilingAddress,
 		LeaderElection:                s.leaderElect,
 		LeaderElectionID:              "manager.sandboxes.run",
 		LeaderElectionNamespace:       s.namespace,
@@ -230,6 +235,11 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 			options.Cache.DefaultNamespaces[namespace] = cache.Config{}
 		}
 		options.NewClient = perNamespace(s.watched)
+	}
+	if s.profilingAddress != "0" {
+		// Without these, the profiles of what goroutines wait for are empty.
+		goruntime.SetBlockProfileRate(int(time.Millisecond))
+		goruntime.SetMutexProfileFraction(100)
 	}
 	for _, variation := range s.variations {
 		if variation.Manager != nil {

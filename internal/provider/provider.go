@@ -5,7 +5,7 @@
 // only door to it: every call to a backend passes a [Door], which gives it a deadline, its share of the account's calls,
 // metrics, and errors without secrets.
 //
-// provider.go finds provider objects, credentials.go reads Secrets, copy.go keeps the operator's copy of them, open.go builds
+// provider.go finds provider objects, confirm.go asks the API server itself about them, credentials.go reads Secrets, copy.go keeps the operator's copy of them, open.go builds
 // and keeps doors; door.go, account.go, places.go, turns.go and limiter.go are what calls pass; standing.go says when NotFound is
 // believed, and metrics.go what is counted. What a user must mend is a [SetupError].
 package provider
@@ -91,6 +91,15 @@ func (f Finder) ForSandbox(ctx context.Context, sandbox *v1alpha1.Sandbox) (Prov
 		return Provider{}, err
 	}
 	return p, f.checkNamespace(ctx, p, sandbox.Namespace)
+}
+
+// Recorded is ByIdentity of what a status says. One that says nothing was not written by the operator.
+func (f Finder) Recorded(ctx context.Context, namespace string, id *v1alpha1.ProviderIdentity) (Provider, error) {
+	if id == nil {
+		return Provider{}, setupErrorf(v1alpha1.ReasonProviderNotFound, "the status names a remote and no provider of it: somebody else "+
+			"than the operator wrote it; create the object again")
+	}
+	return f.ByIdentity(ctx, namespace, *id)
 }
 
 // ByIdentity returns the provider that was written down, also while it is being deleted. One that has another UID now is

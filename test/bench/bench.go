@@ -3,27 +3,30 @@
 
 //go:build linux
 
-// Package bench measures the real manager, a process of its own, on a real API server: how long a Sandbox takes to be Ready and to be
-// gone as a watching client sees it, how many a second, and what that costs the manager. The provider is in the manager's memory, so that
-// all of the time is the operator's and the API server's. A bare controller that makes the same two writes is measured in the
-// same run: what it reaches, no operator can surpass on that machine.
+// Package bench measures the real manager, a process of its own, on a real API server: how long Sandboxes and SandboxExecs take
+// as a watching client sees it, how many are done in a second, and what that costs in writes, provider calls, CPU and memory. The
+// provider is in the manager's memory, so that all of the time is the operator's and the API server's. A bare controller that makes
+// the same writes, and does nothing else, is measured beside it in the same run: what it reaches, no operator can surpass on that
+// machine, and the ratio to it is what machines can be compared by.
 //
-// bench.go is the stage and the programs, load.go makes and deletes objects and takes the time, and figures.go says what came of it.
+// bench.go is the stage, process.go the programs, load.go makes and deletes objects and takes the time, counters.go counts writes
+// and calls, profiles.go takes profiles, scenarios.go and crowd.go are what is measured, figures.go says what came of it, and ranges.go holds that against
+// ranges.yaml. The command in cmd/ runs it.
 package bench
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"syscall"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -35,34 +38,60 @@ import (
 
 // The programs that are measured.
 const (
+	// Manager is the operator.
 	Manager = "manager"
-	Floor   = "floor"
+	// Floor is the bare controller.
+	Floor = "floor"
 )
+
+// Program is one of them, with arguments.
+type Program struct {
+	Name      string
+	arguments []string
+}
+
+func floor() Program { return Program{Name: Floor} }
+
+func manager(arguments ...string) Program {
+	return Program{Name: Manager, arguments: append([]string{
+		"--backends=bench", "--health-probe-bind-address=0", "--zap-devel=false", "--compact-after=-1s",
+	}, arguments...)}
+}
 
 const operatorNamespace = "sandbox-operator-system"
 
-// Stage is a control plane, and the programs.
+// Stage is a control plane, the programs, and what was measured.
 type Stage struct {
-	plane  *controlplane.ControlPlane
-	client client.Client
-	dir    string
+	// Size is by what the numbers of objects are divided: 1 measures, and more only shows that everything works.
+	Size int
+	// MixedSeconds is how long the mixed load goes on.
+	MixedSeconds int
+	// Profiles is a folder for CPU profiles of the first seconds of each load; empty = none are taken, as they cost time.
+	Profiles string
+	// Out gets a line for each figure as it comes.
+	Out io.Writer
+
+	plane     *controlplane.ControlPlane
+	client    client.Client
+	clientset *kubernetes.Clientset
+	dir       string
+	figures   []Figures
 }
 
-// NewStage builds the programs and starts the control plane. Close it.
-func NewStage(ctx context.Context) (*Stage, error) {
-	s := &Stage{}
-	if err := s.start(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("setting the stage: %w", err), s.Close())
+// Open builds the programs and starts the control plane. Close it in any case.
+func (s *Stage) Open(ctx context.Context) error {
+	if err := s.open(ctx); err != nil {
+		return fmt.Errorf("setting the stage: %w", err)
 	}
-	return s, nil
+	return nil
 }
 
-func (s *Stage) start(ctx context.Context) error {
+func (s *Stage) open(ctx context.Context) error {
 	var err error
 	if s.dir, err = os.MkdirTemp("", "bench-"); err != nil {
 		return err
 	}
-	for _, name := range []string{Manager, Floor} {
+	for _, name := range []string{Manager, Floor, Crowd} {
 		if err := binaries.Build(ctx, filepath.Join(s.dir, name), "./test/bench/"+name); err != nil {
 			return err
 		}
@@ -74,6 +103,9 @@ func (s *Stage) start(ctx context.Context) error {
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
 	utilruntime.Must(v1alpha1.AddToScheme(scheme))
 	if s.client, err = client.New(s.plane.Config, client.Options{Scheme: scheme}); err != nil {
+		return err
+	}
+	if s.clientset, err = kubernetes.NewForConfig(s.plane.Config); err != nil {
 		return err
 	}
 	return errors.Join(
@@ -90,25 +122,14 @@ func (s *Stage) Close() error {
 	return errors.Join(append(failures, os.RemoveAll(s.dir))...)
 }
 
-// process is a program that runs. Stop it.
-type process struct{ command *exec.Cmd }
+// Figures are all that were measured so far.
+func (s *Stage) Figures() []Figures { return s.figures }
 
-func (s *Stage) run(name string, arguments ...string) (*process, error) {
-	log, err := os.Create(filepath.Join(s.dir, name+".log"))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = log.Close() }()
-	command := exec.Command(filepath.Join(s.dir, name), arguments...) //nolint:noctx // Stop ends it
-	command.Env = append(os.Environ(), "KUBECONFIG="+s.plane.Kubeconfig)
-	command.Stdout, command.Stderr = log, log
-	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	return &process{command}, command.Start()
+// record keeps figures, and prints them.
+func (s *Stage) record(f Figures) {
+	s.figures = append(s.figures, f)
+	_, _ = fmt.Fprintln(s.Out, f.String())
 }
 
-func (p *process) stop() error {
-	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil {
-		return err
-	}
-	return p.command.Wait()
-}
+// scaled is a number of objects in the stage's size.
+func (s *Stage) scaled(objects int) int { return max(objects/max(s.Size, 1), 2) }

@@ -7,6 +7,9 @@ package bench_test
 
 import (
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/go-logr/logr"
@@ -16,27 +19,78 @@ import (
 	"github.com/sandbox-operator/sandbox-operator/test/bench"
 )
 
-func TestBench(t *testing.T) {
-	if os.Getenv("BENCH") != "1" {
-		t.Skip("takes the whole machine: make bench")
+// The whole is `make bench`. This plays every scenario with few objects, so that it still works when it is wanted, and so that the
+// writes and calls of an object, which no machine changes, are held to their ranges with every change.
+func TestEveryScenarioPlaysAndKeepsTheCountsOfItsRanges(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs a control plane")
 	}
 	g := NewWithT(t)
 	log.SetLogger(logr.Discard())
-	stage, err := bench.NewStage(t.Context())
-	g.Expect(err).NotTo(HaveOccurred())
+	stage := &bench.Stage{Size: 25, MixedSeconds: 2, Out: t.Output()}
 	defer func() { g.Expect(stage.Close()).To(Succeed()) }()
-	manager := []string{"--backends=bench", "--health-probe-bind-address=0", "--zap-devel=false"}
-	for range 3 {
-		for _, c := range []struct {
-			program   string
-			arguments []string
-		}{{bench.Floor, nil}, {bench.Manager, manager}} {
-			for _, load := range []bench.Load{{100, 1}, {500, 100}} {
-				made, deleted, err := stage.Measure(t.Context(), c.program, load, c.arguments...)
-				g.Expect(err).NotTo(HaveOccurred())
-				t.Logf("%-8s %3d at once  made    %s", c.program, load.AtOnce, made)
-				t.Logf("%-8s %3d at once  deleted %s", c.program, load.AtOnce, deleted)
+	g.Expect(stage.Open(t.Context())).To(Succeed())
+	for _, scenario := range bench.Scenarios() {
+		g.Expect(scenario.Play(stage, t.Context(), 1)).To(Succeed(), scenario.Name)
+	}
+	report := bench.NewReport(stage.Figures())
+	file := filepath.Join(t.TempDir(), "bench.json")
+	g.Expect(report.WriteJSON(file)).To(Succeed())
+	g.Expect(os.ReadFile(file)).To(ContainSubstring(`"sandbox made in a burst/manager"`))
+	for key, ranges := range bench.Ranges() {
+		for metric, bounds := range ranges {
+			value, measured := report.Metrics[key][metric]
+			if metric == "writesEach" || metric == "callsEach" {
+				g.Expect(measured).To(BeTrue(), "%s has a range for %s, which nobody measures", key, metric)
+				g.Expect(value).To(BeNumerically("<=", *bounds.AtMost), "%s of %s", metric, key)
 			}
+		}
+	}
+}
+
+func figures(name, program string, perSecond float64) bench.Figures {
+	return bench.Figures{Name: name, Program: program, Round: 1, Objects: 500, PerSecond: perSecond, Median: 100, P99: 200}
+}
+
+const made = "sandbox made in a burst"
+
+func TestTheBestRoundCounts(t *testing.T) {
+	g := NewWithT(t)
+	slow, fast := figures(made, bench.Manager, 100), figures(made, bench.Manager, 200)
+	slow.Median = 300
+	for _, rounds := range [][]bench.Figures{{slow, fast}, {fast, slow}} {
+		metrics := bench.NewReport(rounds).Metrics[made+"/manager"]
+		g.Expect(metrics).To(HaveKeyWithValue("perSecond", 200.0))
+		g.Expect(metrics).To(HaveKeyWithValue("medianMilliseconds", 100.0))
+	}
+}
+
+func TestWhatIsOutsideOfItsRangeFails(t *testing.T) {
+	g := NewWithT(t)
+	report := bench.NewReport([]bench.Figures{figures(made, bench.Floor, 200), figures(made, bench.Manager, 140)})
+	g.Expect(report.Check()).To(MatchError(ContainSubstring("rateOfFloor is 0.70")))
+	g.Expect(report.String()).To(ContainSubstring("OUTSIDE"))
+	g.Expect(bench.NewReport([]bench.Figures{figures(made, bench.Floor, 200), figures(made, bench.Manager, 160)}).Check()).To(Succeed())
+}
+
+func TestAbsoluteRatesAreJudgedOnlyOnMachinesThatReachThem(t *testing.T) {
+	g := NewWithT(t)
+	slow := bench.NewReport([]bench.Figures{figures(made, bench.Floor, 300), figures(made, bench.Manager, 290)})
+	g.Expect(slow.Check()).To(Succeed())
+	g.Expect(slow.String()).To(ContainSubstring("not judged"))
+	fast := bench.NewReport([]bench.Figures{figures(made, bench.Floor, 410), figures(made, bench.Manager, 290)})
+	g.Expect(fast.Check()).To(MatchError(ContainSubstring("perSecond is 290")))
+}
+
+func TestEveryRangeIsOfSomethingThatIsPlayed(t *testing.T) {
+	g := NewWithT(t)
+	for key, ranges := range bench.Ranges() {
+		_, program, _ := strings.Cut(key, "/")
+		g.Expect([]string{bench.Manager, bench.Crowd}).To(ContainElement(program), key)
+		g.Expect(ranges).NotTo(BeEmpty(), key)
+		for metric, bounds := range ranges {
+			g.Expect(slices.ContainsFunc([]*float64{bounds.AtLeast, bounds.AtMost}, func(b *float64) bool { return b != nil })).
+				To(BeTrue(), "%s: %s", key, metric)
 		}
 	}
 }

@@ -14,23 +14,32 @@ import (
 )
 
 func main() {
-	delay := flag.Duration("bench-delay", 0, "how long the provider takes for each call")
-	provider := memory.NewProvider(memory.Options{
-		UniqueNames: true,
-		// Commands are no part of what is measured with it.
-		RunCommandFunc: func(context.Context, backends.Remote, backends.Command) (backends.Result, error) {
-			return backends.Result{ExitCode: 1}, nil
-		},
-	})
-	registration := provider.Registration("bench")
-	open := registration.New
+	registration := memory.NewProvider(memory.Options{}).Registration("bench")
+	delay := flag.Duration("bench-delay", 0, "how long the provider takes to make a sandbox, and to destroy it")
+	commands := flag.String("bench-commands", "instant", "instant = every command ends at once; real = processes of this machine")
 	registration.New = func(ctx context.Context, config backends.Config) (backends.Backend, error) {
+		options := memory.Options{UniqueNames: true}
+		if *commands == "instant" {
+			options.RunCommandFunc = endAtOnce
+		}
+		provider := memory.NewProvider(options)
 		if *delay > 0 {
 			for _, operation := range []string{memory.OperationCreate, memory.OperationDestroy} {
 				provider.Inject(memory.Fault{Operation: operation, Delay: *delay})
 			}
 		}
-		return open(ctx, config)
+		return provider.Registration("bench").New(ctx, config)
 	}
 	manager.Main(backends.NewRegistry(registration), "bench")
 }
+
+// endAtOnce answers the runner's calls as a sandbox does in which the command has just ended.
+func endAtOnce(_ context.Context, _ backends.Remote, command backends.Command) (backends.Result, error) {
+	if len(command.Argv) > 5 && command.Argv[5] == "start" {
+		return backends.Result{Stdout: []byte(ended)}, nil
+	}
+	return backends.Result{ExitCode: 1}, nil
+}
+
+// ended is the answer of internal/execution's runner.
+const ended = "sandboxes.run/1\nstate exited\nend 0 exited 100 101 102 ok\nsecrets -\nfiles \nstdout 0\nstderr 0\n\n"

@@ -1,0 +1,96 @@
+// Copyright The sandbox-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package provider_test
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
+	"github.com/sandbox-operator/sandbox-operator/internal/provider"
+)
+
+// slowReader answers a second after it was asked, with what is true when it is asked.
+type slowReader struct {
+	client.Reader
+	reads   atomic.Int32
+	deleted atomic.Bool
+}
+
+func (r *slowReader) Get(ctx context.Context, _ client.ObjectKey, object client.Object, _ ...client.GetOption) error {
+	r.reads.Add(1)
+	object.SetUID("uid")
+	if r.deleted.Load() {
+		object.SetDeletionTimestamp(new(metav1.Now()))
+	}
+	select {
+	case <-time.After(time.Second):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func identity() v1alpha1.ProviderIdentity {
+	return v1alpha1.ProviderIdentity{Kind: v1alpha1.KindSandboxProvider, Name: "p", UID: "uid", Backend: "memory"}
+}
+
+func TestManyWhoConfirmAtOnceShareTheNextReadAndNeverOneThatBeganBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewWithT(t)
+		reader := &slowReader{}
+		c := &provider.Confirmer{Reader: reader}
+		var group sync.WaitGroup
+		group.Go(func() { g.Expect(c.Confirm(t.Context(), "ns", identity())).To(Succeed()) })
+		synctest.Wait()
+		// The first read is under way. What is true from now on, it does not say.
+		reader.deleted.Store(true)
+		for range 50 {
+			group.Go(func() {
+				g.Expect(c.Confirm(t.Context(), "ns", identity())).To(MatchError(ContainSubstring("is being deleted")))
+			})
+		}
+		group.Wait()
+		g.Expect(reader.reads.Load()).To(BeEquivalentTo(2))
+	})
+}
+
+func TestWhoseLeaderIsCalledOffConfirmsAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewWithT(t)
+		c := &provider.Confirmer{Reader: &slowReader{}}
+		leading, cancel := context.WithCancel(t.Context())
+		var group sync.WaitGroup
+		others := t.Context()
+		group.Go(func() { g.Expect(c.Confirm(others, "ns", identity())).To(Succeed()) })
+		synctest.Wait()
+		group.Go(func() { g.Expect(c.Confirm(leading, "ns", identity())).To(MatchError(context.Canceled)) })
+		synctest.Wait()
+		group.Go(func() { g.Expect(c.Confirm(others, "ns", identity())).To(Succeed()) })
+		synctest.Wait()
+		cancel()
+		group.Wait()
+	})
+}
+
+func TestConfirmTellsAnotherProviderOfTheName(t *testing.T) {
+	g := NewWithT(t)
+	other := identity()
+	other.UID = "another"
+	synctest.Test(t, func(t *testing.T) {
+		c := &provider.Confirmer{Reader: &slowReader{}}
+		err := c.Confirm(t.Context(), "ns", other)
+		_, ok := provider.IsSetup(err)
+		g.Expect(ok).To(BeTrue())
+		g.Expect(err).To(MatchError(ContainSubstring("another has its name")))
+	})
+}
