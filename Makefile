@@ -147,6 +147,22 @@ fuzz: ## Feed what reads bytes from outside with bytes that nobody thought of (F
 vulncheck: ## Look for known vulnerabilities in what the manager calls; its database is on the network.
 	@hack/vulncheck
 
+# Where KUBECONFIG is set, it uses that cluster, and IMG, an image that is there or can be pulled.
+E2E := RACE=0 E2E=1 IMG=$(IMG) hack/test -count=1 -p 1 -v ./test/e2e/... $(TESTFLAGS)
+
+.PHONY: e2e
+e2e: ## Install the operator in a real cluster and try it there (root on Linux, or KUBECONFIG and IMG; a quarter of an hour).
+ifeq ($(KUBECONFIG),)
+	@hack/build-binaries k8s etcd node
+	@RACE=0 E2E=1 hack/test -count=1 -v ./test/node
+endif
+	@TIMEOUT=40m $(E2E)
+
+.PHONY: e2e-ci
+e2e-ci: ## The part of it that takes few minutes, in a cluster of its own.
+	@hack/build-binaries k8s etcd node
+	@env -u KUBECONFIG RACE=0 E2E=1 TIMEOUT=15m hack/test -count=1 -v ./test/e2e -ginkgo.label-filter=ci
+
 .PHONY: binaries
 binaries: ## Build the programs for tests and the demo: control plane and runsc (once; 7 minutes on two cores).
 	@hack/build-binaries

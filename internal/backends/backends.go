@@ -153,7 +153,8 @@ type Remote struct {
 	Name string
 	// State as the provider last said. A backend probes what its provider is known to misreport.
 	State State
-	// Reason says why, for states other than Running: a sentence, bounded, with no secrets. May be empty.
+	// Reason says why, for states other than Running: a sentence, bounded, with no secrets, which changes only when the reason does. Of
+	// one that is being made it is what stands in the way; empty = nothing does.
 	Reason string
 	// Mark is what the operator put on it; the zero value on remotes that it did not make.
 	Mark Mark

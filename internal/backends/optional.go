@@ -11,8 +11,8 @@ import (
 // LifetimeSetter is implemented by backends whose provider ends a remote by itself, and lets that end be moved. The operator
 // renews a lease with it, so that a remote which nobody renews dies.
 type LifetimeSetter interface {
-	// SetLifetime has the provider end the remote so long from now, whatever was said before. 0 lifts the end, or puts it as
-	// far away as the provider allows. A lifetime that the provider does not take is Invalid, with the bounds in the message.
+	// SetLifetime has the provider end the remote so long from now, whatever was said before: it is gone then, or Stopped until somebody
+	// destroys what the provider keeps of it. 0 lifts the end, or puts it as far away as the provider allows. A lifetime that the provider does not take is Invalid, with the bounds in the message.
 	SetLifetime(ctx context.Context, id string, lifetime time.Duration) error
 }
 
@@ -35,6 +35,15 @@ type Endpointer interface {
 type Labeler interface {
 	// SetLabels replaces the user's labels; the mark stays.
 	SetLabels(ctx context.Context, id string, labels map[string]string) error
+}
+
+// Watcher is implemented by backends whose provider tells of changes by itself. What it tells is a hint: the operator asks Get before it
+// believes it, and goes on to List each period, so that a hint which is lost only costs time.
+type Watcher interface {
+	// Watch calls changed for each remote of the installation that came or changed, and for those that are there when it begins, until
+	// ctx ends, or the provider ends the watch, or it breaks; whoever calls begins another then. Of a remote that is gone the State is
+	// empty. changed returns at once. Unsupported and Unauthorized mean that there is none to be had.
+	Watch(ctx context.Context, installation string, changed func(Remote)) error
 }
 
 // CodeRunner is implemented by backends whose provider runs source text itself, such as a notebook kernel.

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"k8s.io/client-go/rest"
 )
 
 // Registration is a backend's entry in the registry. Nothing of the provider is touched before New is called, which
@@ -44,6 +46,9 @@ type Registration struct {
 	// HasSandboxParameters says that Create takes CreateRequest.Parameters, and decodes them strictly. A Sandbox that has some is
 	// refused otherwise.
 	HasSandboxParameters bool
+	// Scope tells apart what one endpoint and one set of credentials lead to, such as the namespaces of a cluster: providers share an
+	// account, with its limits and its inventory, only where it is the same. Nil = they lead to one thing.
+	Scope func(config Config) string
 	// Concurrency is how many calls to one account may be under way at once; 0 = the default (64).
 	Concurrency uint
 	// Flags adds the backend's own command line flags, where it has any. It is called once, before New.
@@ -116,6 +121,11 @@ type Config struct {
 	CABundle []byte
 	// Reach is which hosts may be dialled for it, checked after names are resolved.
 	Reach Reach
+	// Namespace is that of the provider object; empty for one of the cluster. What a backend makes in the operator's own cluster for a
+	// provider of a namespace, it makes there and nowhere else.
+	Namespace string
+	// Cluster is how the operator reaches its own cluster, with the operator's rights; nil = it can't be reached. It is not to be changed.
+	Cluster *rest.Config
 }
 
 // Registry finds backends by name.

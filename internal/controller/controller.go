@@ -8,7 +8,7 @@
 // life (sandbox_create.go, exec_start.go) act, and NAME_status.go says what stands in the status. journal.go is what is
 // written before a remote is made, attempts.go what a process remembers of attempts, references.go reads what specs refer
 // to, redact.go keeps Secrets out of stored output, trouble.go makes errors into conditions, patch.go has the writes,
-// wake.go lets one reconciler wake another, and stop.go ends them without cutting off what they do.
+// wake.go lets one reconciler wake another and watches.go lets providers, and stop.go ends them without cutting off what they do.
 package controller
 
 import (
@@ -84,6 +84,7 @@ type shared struct {
 	doors    *provider.Doors
 	lists    *inventory.Lists
 	wakes    *wakes
+	watches  *watches
 	activity *activity
 	places   *places
 	// confirmer asks whether a provider stands, after a journal was written.
@@ -103,7 +104,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		finder:   provider.Finder{Reader: mgr.GetClient(), Namespaced: options.Namespaced},
 		doors: &provider.Doors{
 			Registry: options.Registry, Secrets: mgr.GetAPIReader(), Writer: mgr.GetClient(), Namespace: options.Namespace,
-			Reach: options.Reach, Workers: options.Workers,
+			Reach: options.Reach, Workers: options.Workers, Cluster: mgr.GetConfig(),
 		},
 		lists:     &inventory.Lists{Clock: clock.RealClock{}, Installation: options.Installation, Period: options.Period},
 		wakes:     newWakes(),
@@ -112,6 +113,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		options:   options,
 	}
 	s.activity = newActivity(s.clock.Now())
+	s.watches = newWatches(ctx, s.hint)
 	if err := s.setupSandbox(mgr); err != nil {
 		return fmt.Errorf("setting up the Sandbox controller: %w", err)
 	}

@@ -85,6 +85,7 @@ func (r *providerReconciler) Reconcile(ctx context.Context, request ctrl.Request
 	if err := r.client.Get(ctx, request.NamespacedName, before); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.memories.forget(r.doors.ForgetName(provider.Of(r.empty()).Kind, request.Namespace, request.Name))
+			r.watches.prune(r.doors.HasAccount)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -132,6 +133,8 @@ func (p *providerPass) sync(ctx context.Context) error {
 		return openErr
 	}
 	p.door = door
+	p.watches.prune(p.doors.HasAccount)
+	p.watches.keep(door, p.options.Installation)
 	if err := p.judge(ctx); err != nil && openErr == nil {
 		return err
 	}

@@ -73,7 +73,7 @@ func (p *sandboxPass) observed(remote backends.Remote) {
 	case backends.StateRunning:
 		p.observedRunning()
 	case backends.StateCreating:
-		p.setProgress(v1alpha1.ConditionReconciling, v1alpha1.ReasonCreating, "The provider is making the sandbox")
+		p.setProgress(v1alpha1.ConditionReconciling, v1alpha1.ReasonCreating, creatingMessage(remote.Reason))
 	case backends.StatePaused:
 		if before != v1alpha1.SandboxPaused || whoPaused(p.sandbox) == pausedByOthers {
 			p.observedPaused(p.guessWhoPaused())
@@ -81,6 +81,14 @@ func (p *sandboxPass) observed(remote backends.Remote) {
 	case backends.StateStopped:
 		p.observedStopped(remote.Reason)
 	}
+}
+
+// creatingMessage says what stands in the way of a sandbox that is being made.
+func creatingMessage(reason string) string {
+	if reason == "" {
+		return "The provider is making the sandbox"
+	}
+	return "The sandbox does not run yet: " + reason
 }
 
 func (p *sandboxPass) observedRunning() {

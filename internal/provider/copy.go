@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
+	"github.com/sandbox-operator/sandbox-operator/internal/backends"
 )
 
 // A namespace is deleted in any order: its Secret may go before its sandboxes, and the operator may restart in between. So the
@@ -51,7 +52,7 @@ func (d *Doors) SaveCredentials(ctx context.Context, p Provider, door *Door) err
 		if err != nil {
 			return fmt.Errorf("copying the credentials to namespace %q: %w", d.Namespace, err)
 		}
-	} else if accountKey(p.Spec.Backend, existing.Annotations[endpointAnnotation], existing.Data) != door.account.key {
+	} else if accountKey(door.registration, d.configOfCopy(p, existing)) != door.account.key {
 		changed := existing.DeepCopy()
 		changed.Data, changed.Annotations = door.credentials, d.newCopy(p, door).Annotations
 		patch := client.MergeFromWithOptions(existing, client.MergeFromWithOptimisticLock{})
@@ -116,6 +117,13 @@ func (d *Doors) readCopy(ctx context.Context, p Provider) (*corev1.Secret, error
 	return &secret, nil
 }
 
+// configOfCopy is the provider's configuration with the credentials of the copy, and the endpoint that they are for.
+func (d *Doors) configOfCopy(p Provider, secret *corev1.Secret) backends.Config {
+	config := d.configOf(p, secret.Data)
+	config.Endpoint = secret.Annotations[endpointAnnotation]
+	return config
+}
+
 // openCopy builds a door with the operator's copy of the credentials, or returns nil where there is none. It is kept as
 // refused, so that it serves only until the provider can be opened.
 func (d *Doors) openCopy(ctx context.Context, p Provider) (*Door, error) {
@@ -130,9 +138,7 @@ func (d *Doors) openCopy(ctx context.Context, p Provider) (*Door, error) {
 	if err != nil || secret == nil {
 		return nil, err
 	}
-	config := d.configOf(p, secret.Data)
-	config.Endpoint = secret.Annotations[endpointAnnotation]
-	door, err := d.build(ctx, p, registration, config)
+	door, err := d.build(ctx, p, registration, d.configOfCopy(p, secret))
 	if err != nil {
 		return nil, err
 	}

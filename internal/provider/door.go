@@ -25,6 +25,7 @@ type Door struct {
 	registration backends.Registration
 	backend      backends.Backend
 	account      *account
+	key          string
 	fingerprint  string
 	generation   int64
 	secrets      []string
@@ -121,6 +122,21 @@ func (d *Door) List(ctx context.Context, filter backends.Filter) ([]backends.Rem
 		}
 		return remotes, err
 	})
+}
+
+// CanWatch says that the backend tells of changes by itself.
+func (d *Door) CanWatch() bool {
+	_, ok := d.backend.(backends.Watcher)
+	return ok
+}
+
+// Watch is that of the backend. It lasts, so it has no place in the account, and no deadline but its caller's.
+func (d *Door) Watch(ctx context.Context, installation string, changed func(backends.Remote)) error {
+	watcher, ok := d.backend.(backends.Watcher)
+	if !ok {
+		return d.unsupported("watch")
+	}
+	return d.typed(ctx, "watch", watcher.Watch(ctx, installation, changed))
 }
 
 // Find returns the remotes that were made with this name and mark: by name where names are unique, else by mark. None is no

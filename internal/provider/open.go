@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
@@ -34,6 +35,8 @@ type Doors struct {
 	Namespace string
 	// Reach is what every provider may reach beside its backend's own hosts.
 	Reach backends.Reach
+	// Cluster is how the operator reaches its own cluster.
+	Cluster *rest.Config
 
 	// Workers is how many calls may be under way at once, over all accounts; 0 = any number.
 	Workers int
@@ -89,7 +92,7 @@ func (d *Doors) Reopen(ctx context.Context, p Provider) (*Door, error) {
 		return nil, err
 	}
 	config := d.configOf(p, credentials)
-	fingerprint := digest(registration.Name, config)
+	fingerprint := digest(registration, config)
 	if door := d.kept(p); door != nil && door.fingerprint == fingerprint && !door.refused.Load() {
 		return door, nil
 	}
@@ -121,6 +124,7 @@ func (d *Doors) lookup(p Provider) (backends.Registration, error) {
 func (d *Doors) configOf(p Provider, credentials map[string][]byte) backends.Config {
 	config := backends.Config{
 		Credentials: credentials, Endpoint: p.Spec.Endpoint, CABundle: []byte(p.Spec.CABundle), Reach: d.Reach,
+		Namespace: p.Object.GetNamespace(), Cluster: d.Cluster,
 	}
 	config.Reach.Trusted = p.Kind == v1alpha1.KindClusterSandboxProvider
 	if p.Spec.Parameters != nil {
@@ -142,8 +146,8 @@ func (d *Doors) build(
 	}
 	return &Door{
 		identity: p.Identity(), namespace: p.Object.GetNamespace(), registration: registration, backend: backend,
-		fingerprint: digest(registration.Name, config), generation: p.Object.GetGeneration(),
-		secrets:     secretValues(config.Credentials),
+		fingerprint: digest(registration, config), generation: p.Object.GetGeneration(),
+		secrets: secretValues(config.Credentials), key: accountKey(registration, config),
 		credentials: config.Credentials, endpoint: config.Endpoint, standing: &standing{}, lease: lease,
 	}, nil
 }
@@ -231,6 +235,13 @@ func (d *Doors) Siblings(door *Door) []Sibling {
 	return siblings
 }
 
+// HasAccount says whether a provider leads to the account.
+func (d *Doors) HasAccount(key string) bool {
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	return d.accounts[key] != nil
+}
+
 func (d *Doors) kept(p Provider) *Door {
 	door := d.last(p)
 	if door == nil || door.generation != p.Object.GetGeneration() || door.refused.Load() {
@@ -250,7 +261,7 @@ func (d *Doors) last(p Provider) *Door {
 // limits. What is known of the account's standing stays known while it is the same account; before is the account that the
 // provider had in an earlier process, or empty.
 func (d *Doors) keep(p Provider, door *Door, before string) {
-	key := accountKey(door.registration.Name, door.endpoint, door.credentials)
+	key := door.key
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
 	if d.doors == nil {
@@ -294,7 +305,7 @@ func (d *Doors) accountBefore(ctx context.Context, p Provider, registration back
 	if err != nil || secret == nil {
 		return "", err
 	}
-	return accountKey(registration.Name, secret.Annotations[endpointAnnotation], secret.Data), nil
+	return accountKey(registration, d.configOfCopy(p, secret)), nil
 }
 
 // limit has an account keep the strictest limits of its providers. The mutex is held.
@@ -326,20 +337,22 @@ func refusedConfig(err error) error {
 }
 
 // digest tells one configuration from another.
-func digest(backend string, config backends.Config) string {
-	parts := accountParts(backend, config.Endpoint, config.Credentials)
-	return digestOf(append(parts, string(config.Parameters), string(config.CABundle)))
+func digest(registration backends.Registration, config backends.Config) string {
+	return digestOf(append(accountParts(registration, config), string(config.Parameters), string(config.CABundle)))
 }
 
 // accountKey tells one account from another.
-func accountKey(backend, endpoint string, credentials map[string][]byte) string {
-	return digestOf(accountParts(backend, endpoint, credentials))
+func accountKey(registration backends.Registration, config backends.Config) string {
+	return digestOf(accountParts(registration, config))
 }
 
-func accountParts(backend, endpoint string, credentials map[string][]byte) []string {
-	parts := []string{backend, endpoint}
-	for _, key := range slices.Sorted(maps.Keys(credentials)) {
-		parts = append(parts, key, string(credentials[key]))
+func accountParts(registration backends.Registration, config backends.Config) []string {
+	parts := []string{registration.Name, config.Endpoint}
+	if registration.Scope != nil {
+		parts = append(parts, "scope", registration.Scope(config))
+	}
+	for _, key := range slices.Sorted(maps.Keys(config.Credentials)) {
+		parts = append(parts, key, string(config.Credentials[key]))
 	}
 	return parts
 }

@@ -39,7 +39,7 @@ var rules = []struct {
 	{"api/...", nil},
 	{"internal/backends", nil},
 	{"internal/backends/all", []string{"internal/backends/..."}},
-	{"internal/backends/...", []string{"internal/backends", "internal/backends/web"}},
+	{"internal/backends/...", []string{"internal/backends", "internal/backends/web", "internal/backends/wrapper"}},
 	{"internal/provider/...", []string{"internal/backends", "api/..."}},
 	{"internal/execution/...", []string{"internal/provider/...", "internal/backends", "api/..."}},
 	{"internal/inventory/...", []string{"internal/provider/...", "internal/backends", "api/..."}},

@@ -8,6 +8,7 @@ import (
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
 	"github.com/sandbox-operator/sandbox-operator/internal/backends/daytona"
 	"github.com/sandbox-operator/sandbox-operator/internal/backends/e2b"
+	"github.com/sandbox-operator/sandbox-operator/internal/backends/kubernetes"
 	"github.com/sandbox-operator/sandbox-operator/internal/backends/local"
 )
 
@@ -16,6 +17,7 @@ func Registry() *backends.Registry {
 	return backends.NewRegistry(
 		daytona.Registration(),
 		e2b.Registration(),
+		kubernetes.Registration(),
 		local.Registration(),
 	)
 }

@@ -131,18 +131,30 @@ func lifetimeEnds(t *T) {
 		t.get(created.ID) // it exists
 	}
 	t.untilOver(created.ID, request.Lifetime)
-	t.eventually("List still has a remote whose lifetime is over", func() bool {
-		return len(t.list(t.Backend, backends.Filter{UID: request.Mark.UID})) == 0
+	t.eventually("List still has a remote whose lifetime is over, as one that lives", func() bool {
+		return !slices.ContainsFunc(t.list(t.Backend, backends.Filter{UID: request.Mark.UID}), func(r backends.Remote) bool {
+			return r.State != backends.StateStopped
+		})
 	})
 }
 
-// untilOver waits until Get says NotFound of a remote with so short a lifetime.
+// untilOver waits until a remote with so short a lifetime is gone, or has stopped and says why.
 func (t *T) untilOver(id string, lifetime time.Duration) {
 	if lifetime > longWait {
 		t.Skip("the least lifetime is too long to wait for")
 	}
 	t.pass(lifetime)
-	t.untilGone(id)
+	t.eventually("a remote lives on whose lifetime is over", func() bool {
+		remote, err := t.Backend.Get(t.ctx, id)
+		if err != nil {
+			t.wantCode("Get of a remote whose lifetime is over", err, backends.NotFound)
+			return true
+		}
+		if remote.State == backends.StateStopped && remote.Reason == "" {
+			t.Errorf("a remote whose lifetime is over does not say why it stopped")
+		}
+		return remote.State == backends.StateStopped
+	})
 }
 
 // now is the provider's time.

@@ -117,7 +117,7 @@ func (s *sandbox) observe() (state backends.State, reason string) {
 	case stateDestroying:
 		return backends.StateStopped, "it is being destroyed"
 	}
-	return backends.StateCreating, "Daytona says that it is " + backends.Bounded(s.State, 64)
+	return backends.StateCreating, ""
 }
 
 // expiresAt is when the server will end it by itself; zero = never. Without a time to live, that moves with each use.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
 	"github.com/sandbox-operator/sandbox-operator/internal/backends/web"
+	"github.com/sandbox-operator/sandbox-operator/internal/backends/wrapper"
 )
 
 const operationCode = "run code"
@@ -73,7 +74,7 @@ func checkCode(p place, source backends.SourceCode) error {
 	}
 	for key, value := range source.Env {
 		// It puts values between quotes, into code, as they are.
-		if !variable.MatchString(key) || strings.ContainsAny(value, "'\"\\\n\r$") {
+		if !wrapper.CanExport(key) || strings.ContainsAny(value, "'\"\\\n\r$") {
 			return unsupported("E2B's code interpreter can't set %s to a value with quotes, $, backslashes or more lines; "+
 				"use engine Interpreter", backends.Bounded(key, 64))
 		}
@@ -191,7 +192,7 @@ func interpreterError(status int, header http.Header, body []byte) error {
 // output collects what code prints and displays.
 type output struct {
 	result         backends.CodeResult
-	stdout, stderr *capture
+	stdout, stderr wrapper.Kept
 	traceback      string
 	// room is what rich results may still take, in bytes.
 	room int64
@@ -203,8 +204,7 @@ func newOutput(limit int64) *output {
 	if limit <= 0 {
 		limit = backends.DefaultOutputLimit
 	}
-	// Nothing that is printed ends these streams.
-	return &output{stdout: newCapture("\x00", limit), stderr: newCapture("\x00", limit), room: limit}
+	return &output{stdout: wrapper.NewKept(limit), stderr: wrapper.NewKept(limit), room: limit}
 }
 
 // event is one line of what the interpreter says.
@@ -237,9 +237,9 @@ func (o *output) read(from io.Reader) error {
 func (o *output) add(e event, line []byte) {
 	switch e.Type {
 	case "stdout":
-		o.stdout.keep([]byte(e.Text))
+		o.stdout.Keep([]byte(e.Text))
 	case "stderr":
-		o.stderr.keep([]byte(e.Text))
+		o.stderr.Keep([]byte(e.Text))
 	case "result":
 		o.display(line)
 	case "error":
@@ -314,9 +314,9 @@ func (f format) decode(raw json.RawMessage) ([]byte, bool) {
 
 func (o *output) done() backends.CodeResult {
 	if o.traceback != "" {
-		o.stderr.keep([]byte(strings.TrimSuffix(o.traceback, "\n") + "\n"))
+		o.stderr.Keep([]byte(strings.TrimSuffix(o.traceback, "\n") + "\n"))
 	}
-	o.result.Stdout, o.result.StdoutTruncated = o.stdout.kept, o.stdout.truncated
-	o.result.Stderr, o.result.StderrTruncated = o.stderr.kept, o.stderr.truncated
+	o.result.Stdout, o.result.StdoutTruncated = o.stdout.Bytes, o.stdout.Truncated
+	o.result.Stderr, o.result.StderrTruncated = o.stderr.Bytes, o.stderr.Truncated
 	return o.result
 }

@@ -4,19 +4,12 @@
 package e2b
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
-	_ "embed" // the script
 	"errors"
-	"fmt"
 	"maps"
 	"net/http"
-	"path"
-	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +17,7 @@ import (
 
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
 	"github.com/sandbox-operator/sandbox-operator/internal/backends/e2b/envd"
+	"github.com/sandbox-operator/sandbox-operator/internal/backends/wrapper"
 )
 
 const (
@@ -51,16 +45,13 @@ const (
 	keepalive = "30"
 )
 
-//go:embed command.sh
-var commandScript string
-
 // RunCommand implements backends.Backend.
 //
 // envd itself kills the first process alone when time is over, ends the streams only when all that the command left running has
 // let go of them, and sends the arguments, environment and input that it is given to E2B's logs (the input of StreamInput excepted).
-// So a script runs the command, to which environment and input come by StreamInput; see command.sh.
+// So a script runs the command, to which environment and input come by StreamInput; see package wrapper.
 func (b *backend) RunCommand(ctx context.Context, id string, command backends.Command) (backends.Result, error) {
-	if err := checkCommand(command); err != nil {
+	if err := wrapper.Check(command); err != nil {
 		return backends.Result{}, invalid(operationRun, "%w", err)
 	}
 	return enter(ctx, b, operationRun, id, func(p place) (backends.Result, error) {
@@ -70,26 +61,6 @@ func (b *backend) RunCommand(ctx context.Context, id string, command backends.Co
 		}
 		return b.runAs(ctx, p, operationRun, user, command)
 	})
-}
-
-var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-
-func checkCommand(command backends.Command) error {
-	if len(command.Argv) == 0 || command.Argv[0] == "" {
-		return errors.New("there is no command")
-	}
-	if command.WorkingDir != "" && !path.IsAbs(command.WorkingDir) {
-		return errors.New("the working directory must be an absolute path")
-	}
-	if strings.Contains(strings.Join(command.Argv, "")+command.WorkingDir, "\x00") {
-		return errors.New("a command can't contain a zero byte")
-	}
-	for key, value := range command.Env {
-		if !variable.MatchString(key) || strings.Contains(value, "\x00") {
-			return fmt.Errorf("%q is no name and value that a shell can export", backends.Bounded(key, 64))
-		}
-	}
-	return nil
 }
 
 // runAs runs a command as a user; empty = the template's own.
@@ -131,13 +102,10 @@ var errNoDirectory = errors.New("no working directory")
 
 // run is one command in one sandbox.
 type run struct {
+	*wrapper.Wrapped
 	backend         *backend
 	place           place
 	operation, user string
-	command         backends.Command
-	// The halves of the word that ends the streams; the first marks the command's processes as well.
-	first, second  string
-	stdout, stderr *capture
 	// started is set when envd said that the script runs.
 	started bool
 	// inputErr is why the input did not arrive.
@@ -145,69 +113,39 @@ type run struct {
 }
 
 func newRun(b *backend, p place, operation, user string, command backends.Command) *run {
-	first, second := rand.Text(), rand.Text()
-	return &run{
-		backend: b, place: p, operation: operation, user: user, command: command, first: first, second: second,
-		stdout: newCapture(first+second, command.OutputLimit), stderr: newCapture(first+second, command.OutputLimit),
+	r := &run{Wrapped: wrapper.New(command), backend: b, place: p, operation: operation, user: user}
+	if command.WorkingDir == "" {
+		// The sandbox's own is made where it is missing, unlike one that the command names.
+		r.Directory = p.workingDir
 	}
-}
-
-func (r *run) marker() string { return "SANDBOXES_RUN_CALL=" + r.first }
-
-// settings are the lines that set the environment.
-func (r *run) settings() []byte {
-	var lines bytes.Buffer
-	for _, key := range slices.Sorted(maps.Keys(r.command.Env)) {
-		fmt.Fprintf(&lines, "command export %s=%s || { echo \"sandbox: the shell lets nobody set %s\" >&2; exit 125; }\n",
-			key, backends.Quote(r.command.Env[key]), key)
-	}
-	return lines.Bytes()
+	return r
 }
 
 // input is all that goes to the script's standard input.
 func (r *run) input() []byte {
-	settings := r.settings()
-	if len(settings)+len(r.command.Stdin) == 0 {
+	settings := r.Settings()
+	if len(settings)+len(r.Command.Stdin) == 0 {
 		return nil
 	}
-	return slices.Concat(settings, []byte(r.first+r.second+"\n"), r.command.Stdin)
+	return slices.Concat(settings, []byte(r.Word()+"\n"), r.Command.Stdin)
 }
 
 func (r *run) request(hasInput bool) *connect.Request[envd.StartRequest] {
-	script, timeout, settings := commandScript, "", "0"
-	if r.command.Timeout > 0 {
-		script = backends.KillTreeFunction + commandScript
-		timeout = strconv.FormatFloat(r.command.Timeout.Seconds(), 'f', 3, 64)
-	}
-	if hasInput {
-		settings = "1"
-	}
-	config := &envd.ProcessConfig{Cmd: "/bin/sh", Args: slices.Concat(
-		[]string{"-c", script, "sh", r.first, r.second, timeout, settings, strconv.Itoa(len(r.command.Stdin))},
-		[]string{r.directory()}, r.command.Argv,
-	)}
+	config := &envd.ProcessConfig{Cmd: "/bin/sh", Args: slices.Concat([]string{"-c", r.Script(), "sh"}, r.Parameters(hasInput))}
 	switch {
-	case r.command.WorkingDir != "":
-		config.Cwd = &r.command.WorkingDir
+	case r.Command.WorkingDir != "":
+		config.Cwd = &r.Command.WorkingDir
 	case r.place.workingDir != "":
 		// A home that is missing is no matter then.
 		config.Cwd = new("/")
 	}
 	request := connect.NewRequest(&envd.StartRequest{Process: config, Stdin: new(hasInput)})
 	r.setHeader(request.Header())
-	if r.command.Timeout > 0 {
-		request.Header().Set("Connect-Timeout-Ms", strconv.FormatInt((r.command.Timeout+spare).Milliseconds(), 10))
+	if r.Command.Timeout > 0 {
+		request.Header().Set("Connect-Timeout-Ms", strconv.FormatInt((r.Command.Timeout+spare).Milliseconds(), 10))
 	}
 	request.Header().Set("Keepalive-Ping-Interval", keepalive)
 	return request
-}
-
-// directory is the one that is made where it is missing: the sandbox's own, not one that the command names.
-func (r *run) directory() string {
-	if r.command.WorkingDir != "" {
-		return ""
-	}
-	return r.place.workingDir
 }
 
 func (r *run) setHeader(header http.Header) {
@@ -245,7 +183,7 @@ func (r *run) run(ctx context.Context) (backends.Result, error) {
 	drained.Stop()
 	cancel()
 	<-inputDone
-	if r.stdout.report == "nodir" {
+	if r.Stdout.Report() == "nodir" {
 		e := backends.Errorf(backends.Invalid, Name, r.operation, "the sandbox's working directory %q can't be made or entered",
 			backends.Bounded(r.place.workingDir, 256))
 		e.Err = errNoDirectory
@@ -261,10 +199,10 @@ func (r *run) listen(
 ) <-chan struct{} {
 	done := make(chan struct{})
 	sending := false
-	for (!r.stdout.whole || !r.stderr.whole) && stream.Receive() {
+	for !r.Reported() && stream.Receive() {
 		event := stream.Msg().GetEvent()
-		r.stdout.write(event.GetData().GetStdout())
-		r.stderr.write(event.GetData().GetStderr())
+		r.Stdout.Take(event.GetData().GetStdout())
+		r.Stderr.Take(event.GetData().GetStderr())
 		if start := event.GetStart(); start != nil && !r.started {
 			r.started = true
 			if input != nil {
@@ -330,19 +268,10 @@ func sendInput(
 
 // result is what the script reported; false = it did not.
 func (r *run) result() (backends.Result, bool) {
-	if !r.stdout.whole || !r.stderr.whole {
-		return backends.Result{}, false
-	}
-	number, late, _ := strings.Cut(r.stdout.report, " ")
-	code, err := strconv.Atoi(number)
-	if number == "nodir" {
+	if r.Reported() && r.Stdout.Report() == "nodir" {
 		return backends.Result{}, true
 	}
-	return backends.Result{
-		ExitCode: code, TimedOut: late != "",
-		Stdout: r.stdout.kept, StdoutTruncated: r.stdout.truncated,
-		Stderr: r.stderr.kept, StderrTruncated: r.stderr.truncated,
-	}, err == nil
+	return r.Result()
 }
 
 // failed says what it means that the script did not report.
@@ -392,6 +321,6 @@ func (r *run) killTree(ctx context.Context) error {
 	script := backends.KillTreeFunction + `tries=0
 while kill_tree KILL "$1" "" && [ "$tries" -lt 200 ]; do tries=$((tries + 1)); done`
 	_, err := newRun(r.backend, r.place, r.operation, superuser,
-		backends.Command{Argv: []string{"/bin/sh", "-c", script, "sh", r.marker()}}).run(ctx)
+		backends.Command{Argv: []string{"/bin/sh", "-c", script, "sh", r.Marker()}}).run(ctx)
 	return err
 }

@@ -10,7 +10,7 @@
 //
 // e2b.go registers and configures the backend. Of the control plane, api.go has what is sent and answered, create.go, observe.go
 // and change.go the operations, metadata.go how marks are kept. Of the sandboxes, place.go says where one is and how it is
-// entered, gate.go what stands before it, command.go, command.sh and capture.go run commands, files.go and code.go what their names
+// entered, gate.go what stands before it, command.go runs commands (with package wrapper), files.go and code.go do what their names
 // say. trouble.go tells what an error means. The messages of envd are in package envd.
 package e2b
 

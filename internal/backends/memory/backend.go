@@ -91,7 +91,7 @@ func (c *connection) create(request backends.CreateRequest) (backends.Remote, er
 		return backends.Remote{}, c.errorf(backends.Unavailable, OperationCreate, "%w", err)
 	}
 	if p.options.HoldCreating || p.options.CreateDelay > 0 {
-		r.state, r.reason = backends.StateCreating, "the sandbox is being made"
+		r.state = backends.StateCreating
 	}
 	if p.options.CreateDelay > 0 && !p.options.HoldCreating {
 		r.runsAt = r.createdAt.Add(p.options.CreateDelay)

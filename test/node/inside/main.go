@@ -8,7 +8,8 @@
 // server. When that input ends, because nobody wants the node any more or whoever started it was killed, it ends everything
 // in the node and removes its cgroups and its folder; mounts and network go with the namespaces.
 //
-// As `inside pause` it is the first process of each pod: it sleeps until it is told to end.
+// As `inside pause` it is the first process of each pod: it sleeps until it is told to end. As `inside sleep DURATION` it sleeps so
+// long and says so, for tests that want a command which takes its time where there is no shell.
 package main
 
 import (
@@ -19,6 +20,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/sandbox-operator/sandbox-operator/test/node/orders"
 	"github.com/sandbox-operator/sandbox-operator/test/node/remains"
@@ -27,6 +29,10 @@ import (
 func main() {
 	if len(os.Args) == 2 && os.Args[1] == "pause" {
 		pause()
+		return
+	}
+	if len(os.Args) == 3 && os.Args[1] == "sleep" {
+		sleep(os.Args[2])
 		return
 	}
 	if os.Getpid() != 1 || len(os.Args) != 3 {
@@ -71,6 +77,16 @@ func obey(s *supervisor, in io.Reader, out io.Writer) {
 			answers <- answer
 		}()
 	}
+}
+
+func sleep(duration string) {
+	parsed, err := time.ParseDuration(duration)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "inside: sleep:", err)
+		os.Exit(2)
+	}
+	time.Sleep(parsed)
+	fmt.Println("slept", duration)
 }
 
 // pause does nothing until a signal ends it. In a pod whose containers share their processes it also reaps them.

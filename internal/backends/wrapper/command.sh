@@ -1,7 +1,12 @@
-# Runs one command in the sandbox, as the first process of a call of envd. Portable to dash, BusyBox and bash; kill_tree is defined
-# before this text where there is a deadline. Called as
+# Runs one command in a sandbox, as the first process of a call over a connection that has three streams. Portable to dash, BusyBox and
+# bash. What a backend needs of it is defined before this text: kill_tree where there is a deadline, and
 #
-#   sh -c TEXT sh WORD1 WORD2 TIMEOUT SETTINGS BYTES DIRECTORY PROGRAM [ARGUMENTS]
+#   guard    which may refuse the command with "finish WHY" before anything has run
+#   lines    commands that set the environment
+#
+# Called with the positional parameters
+#
+#   WORD1 WORD2 TIMEOUT SETTINGS BYTES DIRECTORY PROGRAM [ARGUMENTS]
 #
 # The two words together are what ends each stream of the command: the streams themselves end only when all that the command left
 # running lets go of them, and nobody waits for that. Here they are apart, so that a list of processes which the command prints does
@@ -18,12 +23,12 @@ finish() {
 	exit 0
 }
 
+guard
 if [ -n "$dir" ]; then
 	[ -d "$dir" ] || mkdir -p "$dir"
 	cd -- "$dir" || finish nodir
 fi
 
-lines=
 if [ "$settings" = 1 ]; then
 	while IFS= read -r line <&6; do
 		[ "$line" != "$word" ] || break
