@@ -8,6 +8,8 @@
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 # The image that docker-build makes and deploy names.
 IMG ?= controller:latest
+# The private key of ssh-keygen that signs a release.
+KEY ?=
 PLATFORMS ?= linux/amd64,linux/arm64,linux/ppc64le,linux/s390x
 CONTAINER_TOOL ?= docker
 # What `make test` and `make test-unit` test, and further flags for go test, such as -run or -v. Where nothing is said,
@@ -137,6 +139,14 @@ bench: ## Measure speed and cost beside a bare controller (docs/performance.md; 
 bench-check: ## The same, and fail where a figure is outside of its range (test/bench/ranges.yaml).
 	@hack/with-binaries go run ./test/bench/cmd -json dist/bench.json -check $(ARGS)
 
+.PHONY: fuzz
+fuzz: ## Feed what reads bytes from outside with bytes that nobody thought of (FUZZTIME=10s for each of the targets).
+	@hack/fuzz
+
+.PHONY: vulncheck
+vulncheck: ## Look for known vulnerabilities in what the manager calls; its database is on the network.
+	@hack/vulncheck
+
 # Where KUBECONFIG is set, it uses that cluster, and IMG, an image that is there or can be pulled.
 E2E := RACE=0 E2E=1 IMG=$(IMG) hack/test -count=1 -p 1 -v ./test/e2e/... $(TESTFLAGS)
 
@@ -200,6 +210,15 @@ docker-push: ## Push the image IMG.
 docker-buildx: ## Build and push the image IMG for all PLATFORMS.
 	sed 's/^FROM \($${BUILDER_IMAGE}\)/FROM --platform=$$BUILDPLATFORM \1/' Dockerfile | \
 		$(CONTAINER_TOOL) buildx build --platform $(PLATFORMS) --build-arg VERSION=$(VERSION) --push -t $(IMG) -f - .
+
+.PHONY: sbom
+sbom: build ## Write what the manager is made of to dist/sbom.cdx.json (CycloneDX).
+	@mkdir -p dist
+	@go run ./hack/sbom --version $(VERSION) bin/manager >dist/sbom.cdx.json
+
+.PHONY: release
+release: ## Write what a release has beside its image to dist/release, with signed checksums (VERSION=v1.2.3 KEY=FILE; SECURITY.md).
+	@KEY='$(KEY)' hack/release $(VERSION) $(IMG)
 
 .PHONY: build-installer
 build-installer: manifests generate ## Write everything that installs the operator to dist/install.yaml.

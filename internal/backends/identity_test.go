@@ -20,7 +20,8 @@ func TestOnlyWhatIsHarmlessInAURLIsAnID(t *testing.T) {
 		}
 	}
 	for _, id := range []string{
-		"", "..", "../x", "a/../b", "a/./b", "a//b", "/a", "a/", "-rf", "a b", "a\n", "a?b", "a#b", "a%2fb", "a\\b", "\x1b[2J", "ü", "a\x00",
+		"", "..", "../x",
+		"a/../b", "a/./b", "a//b", "/a", "a/", "-rf", "a b", "a\n", "a?b", "a#b", "a%2fb", "a\\b", "\x1b[2J", "ü", "a\x00",
 		strings.Repeat("x", 254),
 	} {
 		if backends.IsID(id) {

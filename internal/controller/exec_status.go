@@ -260,6 +260,9 @@ func trimStart(b []byte) []byte {
 			return b[n:]
 		}
 	}
+	if len(b) < utf8.UTFMax {
+		return nil // nothing but that rest
+	}
 	return b
 }
 

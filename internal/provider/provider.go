@@ -134,7 +134,8 @@ func (f Finder) get(ctx context.Context, namespace string, kind v1alpha1.Provide
 	if kind == v1alpha1.KindClusterSandboxProvider {
 		if f.Namespaced {
 			return Provider{}, setupErrorf(v1alpha1.ReasonProviderNotFound,
-				"ClusterSandboxProvider %q can't be used here: this operator is installed for some namespaces only (--namespaces); name a SandboxProvider of namespace %q", name, namespace)
+				"ClusterSandboxProvider %q can't be used here: this operator is installed for some namespaces only (--namespaces); name a "+
+					"SandboxProvider of namespace %q", name, namespace)
 		}
 		object, key.Namespace = &v1alpha1.ClusterSandboxProvider{}, ""
 	}

@@ -4,10 +4,10 @@
 package security_test
 
 import (
-	"bytes"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -52,7 +52,7 @@ func exists(t *testing.T, folder string, name []byte) bool {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if wanted.Match(content) && !bytes.HasSuffix([]byte(file), []byte("/page_test.go")) {
+		if wanted.Match(content) && !strings.HasSuffix(file, "/page_test.go") {
 			return true
 		}
 	}

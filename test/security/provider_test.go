@@ -151,7 +151,8 @@ var _ = Describe("A provider", func() {
 		room.Create(ctx, box)
 		bed.Eventually(ctx, box, "say that it can't be", func() bool {
 			ready := meta.FindStatusCondition(box.Status.Conditions, v1alpha1.ConditionReady)
-			return ready != nil && (strings.Contains(ready.Message, "an ID that can be none") || strings.Contains(ready.Message, "is no sandbox"))
+			return ready != nil &&
+				(strings.Contains(ready.Message, "an ID that can be none") || strings.Contains(ready.Message, "is no sandbox"))
 		})
 		Expect(box.Status.SandboxID).To(BeEmpty())
 		for _, condition := range box.Status.Conditions {

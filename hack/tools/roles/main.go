@@ -97,9 +97,9 @@ func run(root string) error {
 
 // handWritten are the roles whose rules the chart takes from config as they are.
 var handWritten = map[string]string{
-	"leader-election":    "rbac/own/leader_election_role.yaml",
-	"metrics-auth":       "rbac/metrics_auth_role.yaml",
-	"metrics-reader":     "rbac/metrics_reader_role.yaml",
+	"leader-election": "rbac/own/leader_election_role.yaml",
+	"metrics-auth":    "rbac/metrics_auth_role.yaml",
+	"metrics-reader":  "rbac/metrics_reader_role.yaml",
 	"sandbox-pods":    "rbac/users/sandbox_pods_role.yaml",
 }
 

@@ -135,8 +135,14 @@ func (s *sandbox) expiresAt() time.Time {
 		}
 		remaining += s.AutoStopInterval
 	}
+	if remaining > longestLife.Minutes() {
+		return time.Time{}
+	}
 	return s.lastActivity().Add(time.Duration(remaining * float64(time.Minute)))
 }
+
+// longestLife is one that is as good as none. Beyond 292 years a duration turns negative, and what should live longest has ended.
+const longestLife = 100 * 365 * 24 * time.Hour
 
 // lastActivity is from when the intervals count.
 func (s *sandbox) lastActivity() time.Time {

@@ -216,6 +216,9 @@ type event struct {
 	Traceback string `json:"traceback"`
 }
 
+// mostRich bounds how many rich results are kept: those that are empty take no room.
+const mostRich = 256
+
 // mostLine bounds one line, in bytes; a picture is one.
 const mostLine = 64 << 20
 
@@ -283,7 +286,7 @@ func (o *output) display(line []byte) {
 	number := len(o.result.Rich) + 1
 	for _, f := range formats {
 		data, ok := f.decode(fields[f.field])
-		if !ok || int64(len(data)) > o.room {
+		if !ok || int64(len(data)) > o.room || len(o.result.Rich) == mostRich {
 			continue
 		}
 		o.room -= int64(len(data))
