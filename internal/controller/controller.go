@@ -63,7 +63,7 @@ type Options struct {
 
 // Defaults of Options.
 const (
-	DefaultWorkers          = 128
+	DefaultWorkers          = 256
 	DefaultPeriod           = time.Minute
 	DefaultDeletionDeadline = 15 * time.Minute
 	DefaultOrphanGrace      = 10 * time.Minute
@@ -97,7 +97,7 @@ type shared struct {
 func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	options.setDefaults()
 	s := &shared{
-		client:   mgr.GetClient(),
+		client:   counted{mgr.GetClient()},
 		live:     mgr.GetAPIReader(),
 		recorder: mgr.GetEventRecorder("sandbox-operator"),
 		clock:    clock.RealClock{},

@@ -121,7 +121,10 @@ func (r *execReconciler) Reconcile(ctx context.Context, request ctrl.Request) (c
 	if err := p.observeSandbox(ctx); err != nil {
 		return ctrl.Result{}, err
 	}
-	return pass(p.do(ctx, decideExec(p.facts())))
+	action := decideExec(p.facts())
+	ctx, done := timed(ctx, "SandboxExec")
+	defer done(string(action))
+	return pass(p.do(ctx, action))
 }
 
 // observeSandbox reads the Sandbox of this attempt, and what may be left of the one before.
@@ -265,7 +268,12 @@ func (p *execPass) record(ctx context.Context) error {
 		p.exec.Status.SandboxName = sandboxNameOf(p.exec, attemptOf(p.exec))
 	}
 	p.exec.Status.ObservedGeneration = observeGeneration(p.exec.Status.Conditions, p.exec.Generation)
-	return writeStatus(ctx, p.client, &p.before, p.exec, !equality.Semantic.DeepEqual(&p.before.Status, &p.exec.Status))
+	was := &p.before.Status
+	if err := writeStatus(ctx, p.client, &p.before, p.exec, !equality.Semantic.DeepEqual(was, &p.exec.Status)); err != nil {
+		return err
+	}
+	countFinished(was, &p.exec.Status)
+	return nil
 }
 
 // recordGeneration notes that a finished run has seen a change of its spec: only its time to live can still matter.

@@ -107,7 +107,10 @@ func (r *sandboxReconciler) Reconcile(ctx context.Context, request ctrl.Request)
 	if err := p.observe(ctx); err != nil {
 		return ctrl.Result{}, err
 	}
-	result, err := pass(p.do(ctx, decideSandbox(p.facts())))
+	action := decideSandbox(p.facts())
+	ctx, done := timed(ctx, "Sandbox")
+	result, err := pass(p.do(ctx, action))
+	done(string(action))
 	if err != nil {
 		return result, err
 	}
@@ -227,9 +230,11 @@ func (p *sandboxPass) record(ctx context.Context) error {
 		status.LastActivityTime = timeOrNil(p.lastActivity())
 	}
 	ended := p.before.Status.State != status.State && status.State == v1alpha1.SandboxGone
+	was := &p.before.Status
 	if err := writeStatus(ctx, p.client, &p.before, p.sandbox, changed); err != nil {
 		return err
 	}
+	countReady(was, &p.sandbox.Status)
 	if ended {
 		p.places.freed(status.Provider, p.wakes)
 	}

@@ -244,7 +244,8 @@ func TestWhatCertainlyNeverRanSaysWhy(t *testing.T) {
 	inEveryShell(t, func(t *testing.T, run Run) {
 		cases := map[string]Program{
 			"InterpreterMissing": {
-				Code: &Code{Interpreters: []Interpreter{{Argv: []string{"sh"}}}, Extension: "x", Source: "x"},
+				// BusyBox finds the programs that it has within itself on any PATH, and this is none of them.
+				Code: &Code{Interpreters: []Interpreter{{Argv: []string{"perl"}}}, Extension: "x", Source: "x"},
 				Env:  map[string]string{"PATH": "/no/programs"},
 			},
 			"WorkingDirMissing": {Argv: []string{"true"}, WorkingDir: "/no/such/dir"},

@@ -22,7 +22,7 @@ const BusyDelay = 50 * time.Millisecond
 
 const (
 	// defaultConcurrency is how many calls to one account may be under way where the backend says nothing.
-	defaultConcurrency = 64
+	defaultConcurrency = 128
 	// breakerFailures in a row open the breaker, and breakerDelay later one call may probe.
 	breakerFailures = 5
 	breakerDelay    = 10 * time.Second

@@ -105,7 +105,9 @@ func (c *Confirmer) join(key string) (all *confirmations, mine *confirmation, le
 }
 
 // lead waits until the read that is under way is over, and reads for all who have joined by then.
-func (c *Confirmer) lead(ctx context.Context, all *confirmations, mine *confirmation, kind v1alpha1.ProviderKind, key types.NamespacedName) {
+func (c *Confirmer) lead(
+	ctx context.Context, all *confirmations, mine *confirmation, kind v1alpha1.ProviderKind, key types.NamespacedName,
+) {
 	defer close(mine.done)
 	var held bool
 	select {

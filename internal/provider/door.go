@@ -269,7 +269,7 @@ func call[T any](ctx context.Context, d *Door, operation string, timeout time.Du
 	result, err := do(ctx)
 	err = d.typed(ctx, operation, err)
 	d.account.leave(accountError(err), time.Now())
-	observe(d.identity.Backend, operation, err, time.Since(began))
+	observe(ctx, d.identity.Backend, operation, err, time.Since(began))
 	if errors.Is(err, backends.Unauthorized) {
 		d.refused.Store(true)
 	}

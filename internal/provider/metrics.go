@@ -4,6 +4,8 @@
 package provider
 
 import (
+	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,7 +31,24 @@ func init() {
 	metrics.Registry.MustRegister(requestsTotal, requestSeconds)
 }
 
-func observe(backend, operation string, err error, took time.Duration) {
+// CallTime is how long the calls took that were made with a context.
+type CallTime struct{ nanoseconds atomic.Int64 }
+
+// Total is the sum of all calls so far; calls that were made at the same time count each.
+func (t *CallTime) Total() time.Duration { return time.Duration(t.nanoseconds.Load()) }
+
+type callTimeKey struct{}
+
+// Timed returns a context whose calls are added up.
+func Timed(ctx context.Context) (context.Context, *CallTime) {
+	t := &CallTime{}
+	return context.WithValue(ctx, callTimeKey{}, t), t
+}
+
+func observe(ctx context.Context, backend, operation string, err error, took time.Duration) {
+	if t, ok := ctx.Value(callTimeKey{}).(*CallTime); ok {
+		t.nanoseconds.Add(int64(took))
+	}
 	code := "OK"
 	switch {
 	case err == nil:

@@ -5,9 +5,9 @@
 // only door to it: every call to a backend passes a [Door], which gives it a deadline, its share of the account's calls,
 // metrics, and errors without secrets.
 //
-// provider.go finds provider objects, confirm.go asks the API server itself about them, credentials.go reads Secrets, copy.go keeps the operator's copy of them, open.go builds
-// and keeps doors; door.go, account.go, places.go, turns.go and limiter.go are what calls pass; standing.go says when NotFound is
-// believed, and metrics.go what is counted. What a user must mend is a [SetupError].
+// provider.go finds provider objects, confirm.go asks the API server itself about them, credentials.go reads Secrets, copy.go keeps
+// the operator's copy of them, open.go builds and keeps doors; door.go, account.go, places.go, turns.go and limiter.go are what
+// calls pass; standing.go says when NotFound is believed, and metrics.go what is counted. What a user must mend is a [SetupError].
 package provider
 
 import (

@@ -106,7 +106,7 @@ func attached[T any](
 	began := time.Now()
 	result, err := do(ctx)
 	err = d.typed(ctx, operation, err)
-	observe(d.identity.Backend, operation, err, time.Since(began))
+	observe(ctx, d.identity.Backend, operation, err, time.Since(began))
 	if errors.Is(err, backends.NotFound) {
 		err = d.believe(operation, err)
 	}

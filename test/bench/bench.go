@@ -9,9 +9,9 @@
 // the same writes, and does nothing else, is measured beside it in the same run: what it reaches, no operator can surpass on that
 // machine, and the ratio to it is what machines can be compared by.
 //
-// bench.go is the stage, process.go the programs, load.go makes and deletes objects and takes the time, counters.go counts writes
-// and calls, profiles.go takes profiles, scenarios.go and crowd.go are what is measured, figures.go says what came of it, and ranges.go holds that against
-// ranges.yaml. The command in cmd/ runs it.
+// bench.go is the stage, process.go the programs, load.go makes and deletes objects and takes the time, counters.go counts requests
+// and calls, profiles.go takes profiles, scenarios.go, mixture.go and crowd.go are what is measured, figures.go says what came of it,
+// and ranges.go holds that against ranges.yaml. The command in cmd/ runs it.
 package bench
 
 import (
