@@ -15,10 +15,10 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 	"time"
 
+	"github.com/sandbox-operator/sandbox-operator/hack/kubeconfig"
 	"github.com/sandbox-operator/sandbox-operator/test/controlplane"
 )
 
@@ -34,7 +34,7 @@ func run() error {
 	defer stop()
 	// controller-runtime has a flag kubeconfig among those of the process, of another meaning.
 	flags := flag.NewFlagSet("controlplane-up", flag.ExitOnError)
-	kubeconfig := flags.String("kubeconfig", "kubeconfig", "file to write the administrator's kubeconfig to; gone at the end")
+	target := flags.String("kubeconfig", "kubeconfig", "file to write the administrator's kubeconfig to; gone at the end")
 	crds := flags.String("crds", "config/crd/bases", "folder with CRDs to install, from the repository's root; empty for none")
 	dir := flags.String("dir", "", "empty folder for data and logs, which stays; by default a temporary one, which does not")
 	if err := flags.Parse(os.Args[1:]); err != nil {
@@ -50,34 +50,18 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	if err := serve(ctx, plane, *kubeconfig, time.Since(began)); err != nil {
+	if err := serve(ctx, plane, *target, time.Since(began)); err != nil {
 		_ = plane.Stop()
 		return err
 	}
 	return plane.Stop()
 }
 
-// serve hands out the kubeconfig and waits for the interrupt. The file comes into being whole, and last: a script may
-// wait for it.
-func serve(ctx context.Context, plane *controlplane.ControlPlane, kubeconfig string, took time.Duration) error {
-	path, err := filepath.Abs(kubeconfig)
-	if err != nil {
-		return fmt.Errorf("writing the kubeconfig: %w", err)
-	}
-	content, err := os.ReadFile(plane.Kubeconfig)
-	if err != nil {
-		return fmt.Errorf("reading the kubeconfig: %w", err)
-	}
-	partial := path + ".partial"
-	if err := os.WriteFile(partial, content, 0o600); err != nil {
-		return fmt.Errorf("writing the kubeconfig: %w", err)
-	}
-	fmt.Printf("Control plane ready after %.1f s at %s, data and logs in %s\n", took.Seconds(), plane.Config.Host, plane.Dir)
-	fmt.Printf("  export KUBECONFIG=%s\n  alias kubectl=%s\n", path, plane.Kubectl)
-	fmt.Println("Ctrl-C or SIGTERM ends it.")
-	if err := os.Rename(partial, path); err != nil {
-		return fmt.Errorf("writing the kubeconfig: %w", err)
-	}
-	<-ctx.Done()
-	return os.Remove(path)
+// serve hands out the kubeconfig and waits for the interrupt.
+func serve(ctx context.Context, plane *controlplane.ControlPlane, target string, took time.Duration) error {
+	return kubeconfig.Serve(ctx, plane.Kubeconfig, target, func(path string) {
+		fmt.Printf("Control plane ready after %.1f s at %s, data and logs in %s\n", took.Seconds(), plane.Config.Host, plane.Dir)
+		fmt.Printf("  export KUBECONFIG=%s\n  alias kubectl=%s\n", path, plane.Kubectl)
+		fmt.Println("Ctrl-C or SIGTERM ends it.")
+	})
 }

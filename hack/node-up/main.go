@@ -20,6 +20,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/sandbox-operator/sandbox-operator/hack/kubeconfig"
 	"github.com/sandbox-operator/sandbox-operator/test/node"
 )
 
@@ -35,7 +36,7 @@ func run() error {
 	defer stop()
 	// controller-runtime has a flag kubeconfig among those of the process, of another meaning.
 	flags := flag.NewFlagSet("node-up", flag.ExitOnError)
-	kubeconfig := flags.String("kubeconfig", "kubeconfig", "file to write the administrator's kubeconfig to; gone at the end")
+	target := flags.String("kubeconfig", "kubeconfig", "file to write the administrator's kubeconfig to; gone at the end")
 	var options node.Options
 	flags.IntVar(&options.Workers, "workers", 1, "number of the cluster's nodes")
 	flags.Func("image", "archive to load an image from, docker save's or an OCI layout; may be repeated", func(archive string) error {
@@ -51,35 +52,19 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	if err := serve(ctx, cluster, *kubeconfig, time.Since(began)); err != nil {
+	if err := serve(ctx, cluster, *target, time.Since(began)); err != nil {
 		_ = cluster.Stop()
 		return err
 	}
 	return cluster.Stop()
 }
 
-// serve hands out the kubeconfig and waits for the interrupt. The file comes into being whole, and last: a script may
-// wait for it.
-func serve(ctx context.Context, cluster *node.Node, kubeconfig string, took time.Duration) error {
-	path, err := filepath.Abs(kubeconfig)
-	if err != nil {
-		return fmt.Errorf("writing the kubeconfig: %w", err)
-	}
-	content, err := os.ReadFile(cluster.Kubeconfig)
-	if err != nil {
-		return fmt.Errorf("reading the kubeconfig: %w", err)
-	}
-	partial := path + ".partial"
-	if err := os.WriteFile(partial, content, 0o600); err != nil {
-		return fmt.Errorf("writing the kubeconfig: %w", err)
-	}
-	fmt.Printf("Cluster ready after %.1f s at %s, data and logs in %s\n", took.Seconds(), cluster.Config.Host, cluster.Dir)
-	fmt.Printf("  export KUBECONFIG=%s\n  alias kubectl=%s\n", path, cluster.Kubectl)
-	fmt.Printf("Images in it: %s (shell and tools), %s (no tar), %s (one program alone).\n", node.Busybox, node.NoTar, node.NoShell)
-	fmt.Println("Ctrl-C or SIGTERM ends it.")
-	if err := os.Rename(partial, path); err != nil {
-		return fmt.Errorf("writing the kubeconfig: %w", err)
-	}
-	<-ctx.Done()
-	return os.Remove(path)
+// serve hands out the kubeconfig and waits for the interrupt.
+func serve(ctx context.Context, cluster *node.Node, target string, took time.Duration) error {
+	return kubeconfig.Serve(ctx, cluster.Kubeconfig, target, func(path string) {
+		fmt.Printf("Cluster ready after %.1f s at %s, data and logs in %s\n", took.Seconds(), cluster.Config.Host, cluster.Dir)
+		fmt.Printf("  export KUBECONFIG=%s\n  alias kubectl=%s\n", path, cluster.Kubectl)
+		fmt.Printf("Images in it: %s (shell and tools), %s (no tar), %s (one program alone).\n", node.Busybox, node.NoTar, node.NoShell)
+		fmt.Println("Ctrl-C or SIGTERM ends it.")
+	})
 }

@@ -78,7 +78,7 @@ func replaced() {
 		parameters := `{"image": "` + at.noShell + `", "imagePullPolicy": "IfNotPresent", "firstProcess": "Image"}`
 		r.create(ctx, builders.MakeProvider(r.name, "pods", "kubernetes").Default().Lease(0).Parameters(parameters).Obj())
 		r.ready(ctx, "box")
-		exec := builders.MakeExec(r.name, "run", "box").Command("/pause", "sleep", "15s").Obj()
+		exec := builders.MakeExec(r.name, "run", "box").Command("/pause", "sleep", "15s").Timeout(0).Obj()
 		r.create(ctx, exec)
 		r.eventually(ctx, exec, "running within a call", func() bool {
 			return condition(exec.Status.Conditions, v1alpha1.ConditionStarted) == "True/"+v1alpha1.ReasonAttached
