@@ -44,6 +44,7 @@ func run() error {
 		options.Images = append(options.Images, path)
 		return err
 	})
+	once := flags.Bool("once", false, "end as soon as the cluster is ready: it shows whether this machine can run one")
 	if err := flags.Parse(os.Args[1:]); err != nil {
 		return err
 	}
@@ -51,6 +52,9 @@ func run() error {
 	cluster, err := node.Start(ctx, options)
 	if err != nil {
 		return err
+	}
+	if *once {
+		return cluster.Stop()
 	}
 	if err := serve(ctx, cluster, *target, time.Since(began)); err != nil {
 		_ = cluster.Stop()

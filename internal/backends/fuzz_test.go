@@ -26,7 +26,9 @@ func FuzzDirectoryListing(f *testing.F) {
 }
 
 func FuzzParameters(f *testing.F) {
-	for _, seed := range []string{`{}`, "null", `{"template":"a","size":3}`, `{"Template":1}`, `{"size":1e99}`, `{"size":{}}`, `[1]`, `{"template":null}`} {
+	for _, seed := range []string{
+		`{}`, "null", `{"template":"a","size":3}`, `{"Template":1}`, `{"size":1e99}`, `{"size":{}}`, `[1]`, `{"template":null}`,
+	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {

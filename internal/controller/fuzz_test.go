@@ -37,7 +37,8 @@ func FuzzRedaction(f *testing.F) {
 			t.Errorf("%q of %q is left at the end of %q", value[:n], value, head)
 		}
 		tail := r.tail(bytes.Clone(all[at:]))
-		if rest := value[at-len(before):]; len(rest) >= shortestSecret && bytes.HasPrefix(tail, rest) && !bytes.HasPrefix([]byte(redacted), rest) {
+		rest := value[at-len(before):]
+		if len(rest) >= shortestSecret && bytes.HasPrefix(tail, rest) && !bytes.HasPrefix([]byte(redacted), rest) {
 			t.Errorf("%q of %q is left at the beginning of %q", rest, value, tail)
 		}
 	})

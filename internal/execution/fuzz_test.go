@@ -16,7 +16,8 @@ func FuzzReport(f *testing.F) {
 		"", "sandboxes.run/1\nstate absent\n\n", "sandboxes.run/1\nstate refused\nreason SpoolUnavailable\nmessage no space\n\n",
 		"sandboxes.run/1\nstate exited\nend 3 exited 100 250 300 ok\nstdout 5 5 whole -\nstderr 0 0 whole -\n\nhello",
 		"sandboxes.run/1\nstate exited\nend 3 exited 9 1 1 full\nstdout 99 4 4 -\nstderr 1 1 -\n\nheadtail",
-		"sandboxes.run/1\nstate running\nstdout 9 4\nstderr 0 0\n\ntail", "sandboxes.run/1\nstate exited\nend -1 x -1 -1 -1 x\nstdout -1 -1\n\n",
+		"sandboxes.run/1\nstate running\nstdout 9 4\nstderr 0 0\n\ntail",
+		"sandboxes.run/1\nstate exited\nend -1 x -1 -1 -1 x\nstdout -1 -1\n\n",
 	} {
 		f.Add([]byte(seed))
 	}

@@ -11,7 +11,8 @@ import (
 // What the interpreter says comes from the sandbox.
 func FuzzInterpreter(f *testing.F) {
 	for _, seed := range []string{
-		`{"type":"stdout","text":"hello\n"}`, `{"type":"result","text":"1","png":"aGk="}`, `{"type":"error","name":"E","value":"v","traceback":""}`,
+		`{"type":"stdout","text":"hello\n"}`, `{"type":"result","text":"1","png":"aGk="}`,
+		`{"type":"error","name":"E","value":"v","traceback":""}`,
 		"{\"type\":\"result\"}\n{\"type\":\"unexpected_end_of_execution\"}", `{"type":"result","json":{"a":[1]},"chart":null}`, "not json",
 	} {
 		f.Add([]byte(seed))
@@ -28,7 +29,8 @@ func FuzzInterpreter(f *testing.F) {
 			rich += len(one.Data)
 		}
 		if rich > limit || len(result.Rich) > mostRich || len(result.Stdout) > limit || len(result.Stderr) > limit {
-			t.Errorf("kept %d results of %d bytes, %d and %d of the streams", len(result.Rich), rich, len(result.Stdout), len(result.Stderr))
+			t.Errorf("kept %d results of %d bytes, %d and %d of the streams",
+				len(result.Rich), rich, len(result.Stdout), len(result.Stderr))
 		}
 		if len(o.lost) > 200 {
 			t.Errorf("the reason has %d bytes", len(o.lost))

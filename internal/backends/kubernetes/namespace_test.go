@@ -24,7 +24,8 @@ func TestANamespaceThatGoesDownSaysWhetherItHasPods(t *testing.T) {
 		"nothing could be deleted":    {[]corev1.NamespaceCondition{failure(corev1.ConditionTrue, "ContentDeletionFailed")}, false},
 		"all is deleted, and is gone": {[]corev1.NamespaceCondition{failure(corev1.ConditionFalse, contentDeleted)}, true},
 		"pods are left": {[]corev1.NamespaceCondition{failure(corev1.ConditionFalse, contentDeleted),
-			remaining("Some resources are remaining: pods. has 1 resource instances, sandboxes.sandboxes.run has 1 resource instances")}, false},
+			remaining("Some resources are remaining: pods. has 1 resource instances, " +
+				"sandboxes.sandboxes.run has 1 resource instances")}, false},
 		"sandboxes are left": {[]corev1.NamespaceCondition{failure(corev1.ConditionFalse, contentDeleted),
 			remaining("Some resources are remaining: sandboxes.sandboxes.run has 1 resource instances")}, true},
 	} {
