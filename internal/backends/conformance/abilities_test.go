@@ -138,7 +138,7 @@ func TestChecksOfAbilitiesNoticeWhatTheyAreFor(t *testing.T) {
 		{"a lifetime is told, but not kept", brokenAbilities{
 			create: func(_ able, r *backends.CreateRequest) { r.Lifetime = 0 },
 			get:    func(_ able, r *backends.Remote) { r.ExpiresAt = r.CreatedAt.Add(4 * time.Second) },
-		}, "when its lifetime is over", "Get still finds"},
+		}, "when its lifetime is over", "a remote lives on"},
 		{"a remote ends too early", brokenAbilities{create: func(_ able, r *backends.CreateRequest) { r.Lifetime /= 4 }},
 			"when its lifetime is over", "no such sandbox"},
 		{"a renewal is ignored", brokenAbilities{setLifetime: func(b able, id string, lifetime time.Duration) error {
@@ -174,7 +174,7 @@ func TestChecksOfAbilitiesNoticeWhatTheyAreFor(t *testing.T) {
 		}}, "ends a paused remote", "destroying a paused remote: "},
 		{"a pause stops the lifetime", brokenAbilities{pause: func(b able, id string) error {
 			return errors.Join(b.SetLifetime(ctx, id, 0), b.Pause(ctx, id))
-		}}, "ends a paused remote", "Get still finds"},
+		}}, "ends a paused remote", "a remote lives on"},
 		{"labels are added", brokenAbilities{setLabels: func(b able, id string, labels map[string]string) error {
 			all := map[string]string{"goes": "1"}
 			maps.Copy(all, labels)

@@ -80,6 +80,7 @@ const (
 // guard refuses a command that has come to another pod, or that asks for what an exec does not have.
 func guard(command backends.Command, uid string) string {
 	var text strings.Builder
+	text.WriteString(drain)
 	if uid != "" {
 		fmt.Fprintf(&text, "[ \"${%s-}\" = %s ] || finish %s\n", uidVariable, backends.Quote(uid), reportStranger)
 	}
@@ -93,6 +94,10 @@ func guard(command backends.Command, uid string) string {
 	}
 	return text.String()
 }
+
+// drain reads what the command left of its input, when all is said: a server that ends a connection on which something is still coming
+// resets it, and what the command printed may be lost on its way.
+const drain = "trap 'cat <&6 >/dev/null 2>&1 || while read -r _ <&6; do :; done' EXIT\n"
 
 // The exit codes of the boot script.
 const (
