@@ -65,13 +65,14 @@ var _ = Describe("A sandbox in a pod", func() {
 		var delays []time.Duration
 		for i := range 10 {
 			began := bed.Proxy.Now()
-			box := sandbox(room, fmt.Sprintf("box-%d", i)).Obj()
+			name := fmt.Sprintf("box-%d", i)
+			box := sandbox(room, name).Obj()
 			boxes, err := bed.Client.Watch(ctx, &v1alpha1.SandboxList{}, client.InNamespace(room.Namespace))
 			Expect(err).NotTo(HaveOccurred())
 			go func() {
 				for event := range boxes.ResultChan() {
 					found, ok := event.Object.(*v1alpha1.Sandbox)
-					if ok && found.Name == box.Name && meta.IsStatusConditionTrue(found.Status.Conditions, v1alpha1.ConditionReady) {
+					if ok && found.Name == name && meta.IsStatusConditionTrue(found.Status.Conditions, v1alpha1.ConditionReady) {
 						ready <- time.Now()
 						return
 					}
