@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -66,6 +67,8 @@ type watcher struct {
 	mutex      sync.Mutex
 	done, gone map[string]time.Time
 	news       chan string
+	// unsuccessful are runs that ended otherwise than they should.
+	unsuccessful atomic.Int32
 }
 
 // watch follows a namespace until the function that it returns is called. An informer, as a bare watch is closed on who is slow.
@@ -125,9 +128,13 @@ func (w *watcher) seen(object any) {
 			w.note(w.done, o.Name)
 		}
 	case *v1alpha1.SandboxExec:
-		if o.Status.Outcome != "" {
-			w.note(w.done, o.Name)
+		if o.Status.Outcome == "" {
+			return
 		}
+		if o.Status.Outcome != v1alpha1.OutcomeSucceeded {
+			w.unsuccessful.Add(1)
+		}
+		w.note(w.done, o.Name)
 	}
 }
 
@@ -250,6 +257,9 @@ func (p *play) drive(ctx context.Context, load Load, what step) (waits []time.Du
 		}
 	}
 	whole = time.Since(first)
+	if n := p.unsuccessful.Load(); n > 0 {
+		return nil, 0, fmt.Errorf("%d runs did not succeed", n)
+	}
 	for range load.Objects {
 		err = errors.Join(err, <-failed)
 	}

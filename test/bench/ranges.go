@@ -82,26 +82,57 @@ func (f *Figures) metrics() map[string]float64 {
 	return m
 }
 
-// compare adds what only two programs together tell, or two loads of the manager.
+// compare adds what only two programs together tell, or two loads of the manager: the median of the rounds, as what else the
+// machine does changes from one to the next.
 func (r Report) compare() {
-	for key, metrics := range r.Metrics {
-		name, program, _ := strings.Cut(key, "/")
-		bare := r.Metrics[name+"/"+Floor]
-		if program != Manager || bare == nil {
-			continue
+	found := map[[2]string][]float64{}
+	byRound := map[int]map[string]*Figures{}
+	for i := range r.Rounds {
+		f := &r.Rounds[i]
+		if byRound[f.Round] == nil {
+			byRound[f.Round] = map[string]*Figures{}
 		}
-		metrics["rateOfFloor"] = metrics[perSecond] / bare[perSecond]
-		metrics["medianAboveFloorMilliseconds"] = metrics["medianMilliseconds"] - bare["medianMilliseconds"]
-		metrics["p99AboveFloorMilliseconds"] = metrics["p99Milliseconds"] - bare["p99Milliseconds"]
+		byRound[f.Round][f.Name+"/"+f.Program] = f
 	}
-	made, gone := r.Metrics["sandbox made in a burst/"+Manager], r.Metrics["sandbox gone in a burst/"+Manager]
-	if made != nil && gone != nil {
-		made["cpuMillisecondsOfALife"] = made["cpuMillisecondsEach"] + gone["cpuMillisecondsEach"]
+	for _, round := range byRound {
+		for key, f := range round {
+			for metric, value := range comparisons(f, round) {
+				found[[2]string{key, metric}] = append(found[[2]string{key, metric}], value)
+			}
+		}
 	}
-	if slow := r.Metrics["sandbox made in a burst, 300 ms/"+Manager]; slow != nil && made != nil {
-		slow["rateOfPossible"] = slow[perSecond] / min(mostAt300, made[perSecond])
+	for name, values := range found {
+		slices.Sort(values)
+		r.Metrics[name[0]][name[1]] = values[len(values)/2]
 	}
 }
+
+// comparisons are those of figures with others of the same round.
+func comparisons(f *Figures, round map[string]*Figures) map[string]float64 {
+	if f.Program != Manager {
+		return nil
+	}
+	m := map[string]float64{}
+	if bare := round[f.Name+"/"+Floor]; bare != nil {
+		m["rateOfFloor"] = f.PerSecond / bare.PerSecond
+		m["medianAboveFloorMilliseconds"] = f.Median - bare.Median
+		m["p99AboveFloorMilliseconds"] = f.P99 - bare.P99
+	}
+	if gone := round[burstGone+"/"+Manager]; f.Name == burstMade && gone != nil {
+		m["cpuMillisecondsOfALife"] = f.CPU + gone.CPU
+	}
+	if instant := round[burstMade+"/"+Manager]; f.Name == slowMade && instant != nil {
+		m["rateOfPossible"] = f.PerSecond / min(mostAt300, instant.PerSecond)
+	}
+	return m
+}
+
+// The names of figures that are compared.
+const (
+	burstMade = "sandbox made in a burst"
+	burstGone = "sandbox gone in a burst"
+	slowMade  = "sandbox made in a burst, 300 ms"
+)
 
 // mostAt300 is what 100 at once can reach in a second where each takes 300 ms.
 const mostAt300 = 100 / 0.3

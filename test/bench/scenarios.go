@@ -32,7 +32,6 @@ func Scenarios() []Scenario {
 	return []Scenario{
 		{"sandboxes", true, (*Stage).sandboxes},
 		{"execs", true, (*Stage).execs},
-		{"delay", true, (*Stage).delayed},
 		{"oneshots", true, (*Stage).oneShots},
 		{"output", false, (*Stage).output},
 		{"mixed", false, (*Stage).mixed},
@@ -47,7 +46,8 @@ func (s *Stage) loads() map[string]Load {
 
 func (s *Stage) burst() Load { return Load{s.scaled(500), s.scaled(100)} }
 
-// sandboxes makes and deletes Sandboxes: by the bare controller first, then by the manager.
+// sandboxes makes and deletes Sandboxes: by the bare controller first, then by the manager, and by that again at a provider that
+// takes 300 ms for each.
 func (s *Stage) sandboxes(ctx context.Context, round int) error {
 	for _, program := range []Program{floor(), manager()} {
 		for _, how := range []string{"one at a time", "in a burst"} {
@@ -56,11 +56,6 @@ func (s *Stage) sandboxes(ctx context.Context, round int) error {
 			}
 		}
 	}
-	return nil
-}
-
-// delayed makes them at a provider that takes 300 ms for each.
-func (s *Stage) delayed(ctx context.Context, round int) error {
 	return s.makeAndDelete(ctx, manager("--bench-delay=300ms"), round, "in a burst, 300 ms", s.burst())
 }
 

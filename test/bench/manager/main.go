@@ -7,6 +7,8 @@ package main
 import (
 	"context"
 	"flag"
+	"sync"
+	"time"
 
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
 	"github.com/sandbox-operator/sandbox-operator/internal/backends/memory"
@@ -17,20 +19,26 @@ func main() {
 	registration := memory.NewProvider(memory.Options{}).Registration("bench")
 	delay := flag.Duration("bench-delay", 0, "how long the provider takes to make a sandbox, and to destroy it")
 	commands := flag.String("bench-commands", "instant", "instant = every command ends at once; real = processes of this machine")
+	// One provider for all connections to it, as its sandboxes are in it.
+	provider := sync.OnceValue(func() *memory.Provider { return newProvider(*commands, *delay) })
 	registration.New = func(ctx context.Context, config backends.Config) (backends.Backend, error) {
-		options := memory.Options{UniqueNames: true}
-		if *commands == "instant" {
-			options.RunCommandFunc = endAtOnce
-		}
-		provider := memory.NewProvider(options)
-		if *delay > 0 {
-			for _, operation := range []string{memory.OperationCreate, memory.OperationDestroy} {
-				provider.Inject(memory.Fault{Operation: operation, Delay: *delay})
-			}
-		}
-		return provider.Registration("bench").New(ctx, config)
+		return provider().Registration("bench").New(ctx, config)
 	}
 	manager.Main(backends.NewRegistry(registration), "bench")
+}
+
+func newProvider(commands string, delay time.Duration) *memory.Provider {
+	options := memory.Options{UniqueNames: true}
+	if commands == "instant" {
+		options.RunCommandFunc = endAtOnce
+	}
+	provider := memory.NewProvider(options)
+	if delay > 0 {
+		for _, operation := range []string{memory.OperationCreate, memory.OperationDestroy} {
+			provider.Inject(memory.Fault{Operation: operation, Delay: delay})
+		}
+	}
+	return provider
 }
 
 // endAtOnce answers the runner's calls as a sandbox does in which the command has just ended.
