@@ -39,7 +39,7 @@ func run() error {
 	flag.StringVar(&s.architecture, "arch", runtime.GOARCH, "architecture that the image is for, as Go names it")
 	flag.StringVar(&s.certificates, "ca-certificates", "/etc/ssl/certs/ca-certificates.crt", "file with the authorities to trust")
 	flag.Parse()
-	// Without the registry of an engine's own ("index.docker.io/library/") in front, which nobody wrote.
+	// Without the registry that container engines put in front of a name by themselves, and that nobody wrote.
 	reference, err := name.NewTag(*tag, name.WithDefaultRegistry(""))
 	if err != nil {
 		return err
