@@ -52,6 +52,7 @@ func NewCommand(f *cli.Factory) *cobra.Command {
 		return cli.Fail(command.CommandPath()+" --help lists the flags", "%v", err)
 	})
 	root.AddCommand(
+		runCommand(f), execCommand(f),
 		versionCommand(f),
 	)
 	return root

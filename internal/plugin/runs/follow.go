@@ -32,6 +32,12 @@ const (
 	offlineTime = 2 * time.Minute
 )
 
+// errOutOfSight is the cause of a Failure where the run can't be followed any more, and goes on.
+var errOutOfSight = errors.New("out of sight")
+
+// GoesOn says whether the error of Follow means that the run is out of sight, and not over: it is to be left alone.
+func GoesOn(err error) bool { return errors.Is(err, errOutOfSight) }
+
 // IsFinished says whether the run has an outcome.
 func IsFinished(exec *v1alpha1.SandboxExec) bool {
 	return meta.IsStatusConditionTrue(exec.Status.Conditions, v1alpha1.ConditionFinished)
@@ -240,8 +246,10 @@ func (r *Runner) watch(ctx context.Context, exec *v1alpha1.SandboxExec, changes 
 			}
 		case time.Since(lastSeen) > offlineTime, apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
 			explained := cli.Explain(err)
-			send(change{err: cli.Fail(fmt.Sprintf("it goes on: kubectl sandbox logs -f -n %s %s", exec.Namespace, exec.Name),
-				"the run can't be followed any more: %v", explained)})
+			failure := cli.Fail(fmt.Sprintf("it goes on: kubectl sandbox logs -f -n %s %s", exec.Namespace, exec.Name),
+				"the run can't be followed any more: %v", explained)
+			failure.Cause = errOutOfSight
+			send(change{err: failure})
 			return
 		}
 		select {
