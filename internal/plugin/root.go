@@ -52,7 +52,8 @@ func NewCommand(f *cli.Factory) *cobra.Command {
 		return cli.Fail(command.CommandPath()+" --help lists the flags", "%v", err)
 	})
 	root.AddCommand(
-		runCommand(f), execCommand(f),
+		runCommand(f), createCommand(f), execCommand(f), logsCommand(f), getCommand(f), urlCommand(f),
+		pauseCommand(f), resumeCommand(f), deleteCommand(f),
 		versionCommand(f),
 	)
 	return root

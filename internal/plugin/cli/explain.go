@@ -109,7 +109,7 @@ func explainNotFound(details *metav1.StatusDetails) *Failure {
 		failure.Problem = fmt.Sprintf("%s %q does not exist", kind, details.Name)
 		fallthrough
 	case "sandboxproviders":
-		failure.Next = "kubectl sandbox get providers lists those that do"
+		failure.Next = "kubectl get csbxp,sbxp lists those that do"
 	}
 	return failure
 }
