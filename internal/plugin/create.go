@@ -23,13 +23,13 @@ type createFlags struct {
 	f       *cli.Factory
 	command *cobra.Command
 
-	file                      string
-	env, envFrom, ports       []string
-	workingDir                string
-	lifetime, idle            time.Duration
-	pauseWhenIdle, serial     bool
-	wait, dryRun              bool
-	waitTime, operatorTimeout time.Duration
+	file                  string
+	env, envFrom, ports   []string
+	workingDir            string
+	lifetime, idle        time.Duration
+	pauseWhenIdle, serial bool
+	wait, dryRun          bool
+	waitTime              time.Duration
 
 	sandbox sandboxFlags
 	print   *cli.PrintFlags
@@ -50,8 +50,8 @@ func createCommand(f *cli.Factory) *cobra.Command {
 		RunE:              o.run,
 	}
 	flags := command.Flags()
-	flags.StringVarP(&o.file, "filename", "f", "", "Manifest of the Sandbox, or - for standard input; other flags then say no more than its name.")
-	flags.StringArrayVarP(&o.env, "env", "e", nil, "Environment variable of all its commands, NAME=VALUE; NAME alone takes the value from here.")
+	flags.StringVarP(&o.file, "filename", "f", "", "Manifest of the Sandbox, or - for standard input, instead of flags.")
+	flags.StringArrayVarP(&o.env, "env", "e", nil, "Environment variable, NAME=VALUE; NAME alone takes the value from here.")
 	flags.StringArrayVar(&o.envFrom, "env-from", nil, "Environment from all keys of secret/NAME or configmap/NAME.")
 	flags.StringArrayVar(&o.ports, "port", nil, "Port that shall have a URL, such as 8080 or web=8080.")
 	flags.StringVarP(&o.workingDir, "workdir", "w", ownWorkingDir, "Directory that its commands start in; it is made.")
@@ -182,7 +182,8 @@ func (o *createFlags) read(namespace string) (*v1alpha1.Sandbox, error) {
 			"%s is no manifest of one Sandbox: %v", o.file, err)
 	}
 	if sandbox.Kind != "Sandbox" || sandbox.APIVersion != v1alpha1.GroupVersion.String() {
-		return nil, cli.Fail("kubectl apply -f takes every kind", "%s has a %s of %s, and no Sandbox", o.file, sandbox.Kind, sandbox.APIVersion)
+		return nil, cli.Fail("kubectl apply -f takes every kind", "%s has a %s of %s, and no Sandbox",
+			o.file, sandbox.Kind, sandbox.APIVersion)
 	}
 	if sandbox.Namespace == "" {
 		sandbox.Namespace = namespace

@@ -52,7 +52,8 @@ func stateCommand(f *cli.Factory, use, short, done string, state v1alpha1.Sandbo
 }
 
 func pauseCommand(f *cli.Factory) *cobra.Command {
-	return stateCommand(f, "pause", "Pause sandboxes: what they have stays, what they run stands still", "will be paused", v1alpha1.DesiredPaused)
+	return stateCommand(f, "pause", "Pause sandboxes: what they have stays, what they run stands still", "will be paused",
+		v1alpha1.DesiredPaused)
 }
 
 func resumeCommand(f *cli.Factory) *cobra.Command {

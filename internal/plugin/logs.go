@@ -17,9 +17,9 @@ func logsCommand(f *cli.Factory) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "logs EXEC",
 		Short: "Print the output of a run",
-		Long: "Print the output of a run: standard output to standard output, standard error to standard error, as far as it is kept. Of a run\n" +
-			"that still goes on, that is the last 4 KiB of each, where it shows progress. With -f, go on until it ends, and end with its\n" +
-			"exit code; Ctrl-C then leaves, and the run goes on.",
+		Long: "Print the output of a run, standard output and standard error apart, as far as it is kept. Of a run that goes on,\n" +
+			"that is the last 4 KiB of each, where it shows progress. With -f, go on until it ends, and end with its exit code;\n" +
+			"Ctrl-C then leaves, and the run goes on.",
 		Example:           "  kubectl sandbox logs run-x7k2m9qp\n  kubectl sandbox logs -f run-x7k2m9qp",
 		ValidArgsFunction: completeExecs(f, 1),
 		RunE: func(command *cobra.Command, arguments []string) error {

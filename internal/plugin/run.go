@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,7 +32,7 @@ type runFlags struct {
 	code, language             string
 	files, results             []string
 	env, envFrom               []string
-	workingDir, user           string
+	workingDir                 string
 	timeout, startDeadline     time.Duration
 	operatorTimeout            time.Duration
 	stdin, detach, keep, quiet bool
@@ -97,7 +98,8 @@ func (r *runFlags) add(command *cobra.Command) {
 	flags.StringVar(&r.code, "code", "", "File with the code to run, or - for standard input; what is after -- are its arguments.")
 	flags.StringVar(&r.language, "language", "", "Language of the code, where the file's extension does not say it.")
 	flags.StringArrayVarP(&r.files, "file", "f", nil, "File or directory of this machine to put into the sandbox, LOCAL[:PATH].")
-	flags.StringArrayVarP(&r.results, "output-file", "o", nil, "File of the sandbox to fetch afterwards, PATH[:LOCAL]; LOCAL - is standard output.")
+	flags.StringArrayVarP(&r.results, "output-file", "o", nil,
+		"File of the sandbox to fetch afterwards, PATH[:LOCAL]; LOCAL - is standard output.")
 	flags.StringArrayVarP(&r.env, "env", "e", nil, "Environment variable, NAME=VALUE; NAME alone takes the value from here.")
 	flags.StringArrayVar(&r.envFrom, "env-from", nil, "Environment from all keys of secret/NAME or configmap/NAME.")
 	flags.StringVarP(&r.workingDir, "workdir", "w", "", "Directory to start in.")
@@ -151,15 +153,18 @@ func (r *runFlags) run(command *cobra.Command, arguments []string) error {
 
 // check complains of a command line that means nothing, before the cluster is asked anything.
 func (r *runFlags) check(before, argv []string) error {
-	use := "write -- before it: " + r.command.CommandPath() + " "
 	switch {
 	case len(before) > 1:
-		return cli.Fail(use+"-- "+strings.Join(before, " "), "the command is not marked as one")
+		return cli.Fail("write -- before it: "+r.command.CommandPath()+" -- "+strings.Join(before, " "), "the command is not marked as one")
 	case len(before) == 1 && r.in != "":
 		return cli.Fail("leave one out", "two sandboxes are named: %s and %s", before[0], r.in)
 	case len(before) == 1:
 		r.in = before[0]
 	}
+	return r.checkFlags(argv)
+}
+
+func (r *runFlags) checkFlags(argv []string) error {
 	switch {
 	case len(argv) == 0 && r.code == "":
 		return cli.Fail(r.command.CommandPath()+" "+strings.TrimLeft(r.in+" ", " ")+"-- COMMAND, or --code FILE", "there is nothing to run")
@@ -360,10 +365,8 @@ func languages() []string {
 // languageOf is what was said, else what the extension says.
 func languageOf(file, said string) (v1alpha1.CodeLanguage, error) {
 	if said != "" {
-		for _, language := range languages() {
-			if said == language {
-				return v1alpha1.CodeLanguage(said), nil
-			}
+		if slices.Contains(languages(), said) {
+			return v1alpha1.CodeLanguage(said), nil
 		}
 		return "", cli.Fail("it is one of "+strings.Join(languages(), ", "), "--language %s is not known", said)
 	}

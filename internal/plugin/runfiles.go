@@ -80,8 +80,7 @@ func inputOf(local, remote string, cargo *runs.Cargo) (v1alpha1.File, error) {
 }
 
 func unreadable(local string, err error) error {
-	var failure *cli.Failure
-	if errors.As(err, &failure) {
+	if _, ok := errors.AsType[*cli.Failure](err); ok {
 		return err
 	}
 	if errors.Is(err, fs.ErrNotExist) {

@@ -32,7 +32,7 @@ type sandboxFlags struct {
 
 func (s *sandboxFlags) add(f *cli.Factory, command *cobra.Command) {
 	s.set = pflag.NewFlagSet("sandbox", pflag.ContinueOnError)
-	s.set.StringVar(&s.provider, "provider", "", "Provider of the sandbox, of the namespace or of the cluster. Without it, the default one.")
+	s.set.StringVar(&s.provider, "provider", "", "Provider of the sandbox; without it, the default one.")
 	s.set.StringVar(&s.image, "image", "", "Container image that it starts from.")
 	s.set.StringVar(&s.template, "template", "", "The provider's own template that it starts from.")
 	s.set.StringVar(&s.snapshot, "snapshot", "", "The provider's own snapshot that it starts from.")
@@ -144,7 +144,8 @@ func environment(arguments []string, lookup func(string) (string, bool)) ([]v1al
 		name, value, ok := strings.Cut(argument, "=")
 		if !ok {
 			if value, ok = lookup(name); !ok {
-				return nil, cli.Fail("write --env NAME=VALUE, or export it", "--env %s has no value, and there is no variable of that name here", name)
+				return nil, cli.Fail("write --env NAME=VALUE, or export it",
+					"--env %s has no value, and there is no variable of that name here", name)
 			}
 		}
 		// The last of a name wins, as in a shell.

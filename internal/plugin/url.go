@@ -89,7 +89,8 @@ func printURLs(f *cli.Factory, sandbox *v1alpha1.Sandbox, port string) error {
 
 func tellSecret(f *cli.Factory, e *v1alpha1.SandboxEndpoint) {
 	if e.SecretRef != nil {
-		fmt.Fprintf(f.ErrOut, "kubectl sandbox: what requests to it need is in Secret %s, under keys that begin with %s.\n", e.SecretRef.Name, e.Name)
+		fmt.Fprintf(f.ErrOut, "kubectl sandbox: what requests to it need is in Secret %s, under keys that begin with %s.\n",
+			e.SecretRef.Name, e.Name)
 	}
 }
 

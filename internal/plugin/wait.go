@@ -85,7 +85,8 @@ func notYet(sandbox *v1alpha1.Sandbox, most time.Duration) error {
 	if ready == nil {
 		return cli.Fail(runs.OperatorCommand+" shows whether one runs", "no operator has seen sandbox %s within %s", sandbox.Name, most)
 	}
-	return cli.Fail("kubectl sandbox describe "+sandbox.Name+" shows more", "sandbox %s is not there after %s: %s", sandbox.Name, most, ready.Message)
+	return cli.Fail("kubectl sandbox describe "+sandbox.Name+" shows more", "sandbox %s is not there after %s: %s",
+		sandbox.Name, most, ready.Message)
 }
 
 // untilGone waits until the objects are gone.
@@ -117,12 +118,8 @@ func untilGone(ctx context.Context, c client.Client, objects []client.Object, mo
 // stillThere says what keeps an object that is deleted.
 func stillThere(object client.Object, most time.Duration) error {
 	problem := fmt.Sprintf("%s is still there after %s", object.GetName(), most)
-	var conditions = conditionsOf(object)
-	for _, kind := range []string{v1alpha1.ConditionDeleting, v1alpha1.ConditionReady} {
-		if c := meta.FindStatusCondition(conditions, kind); c != nil {
-			problem += ": " + c.Message
-			break
-		}
+	if c := meta.FindStatusCondition(conditionsOf(object), v1alpha1.ConditionDeleting); c != nil {
+		problem += ": " + c.Message
 	}
 	return cli.Fail(runs.OperatorCommand+" shows whether an operator runs; it goes on without this command", "%s", problem)
 }

@@ -92,7 +92,8 @@ func explainForbidden(err error, details *metav1.StatusDetails) *Failure {
 	}
 	next := "kubectl auth can-i --list shows what you may"
 	if details != nil && details.Group == v1alpha1.GroupVersion.Group {
-		next = "ask for the ClusterRole edit in this namespace, or for sandbox-operator-" + strings.ToLower(kindOf(details.Kind)) + "-editor-role"
+		next = fmt.Sprintf("ask for the ClusterRole edit in this namespace, or for sandbox-operator-%s-editor-role",
+			strings.ToLower(kindOf(details.Kind)))
 	}
 	return Fail(next, "%s", strings.TrimSpace(err.Error()))
 }

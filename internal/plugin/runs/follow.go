@@ -43,6 +43,20 @@ func IsFinished(exec *v1alpha1.SandboxExec) bool {
 	return meta.IsStatusConditionTrue(exec.Status.Conditions, v1alpha1.ConditionFinished)
 }
 
+// follower is one run on its way to its end.
+type follower struct {
+	*Runner
+	exec     *v1alpha1.SandboxExec
+	out, err *stream
+	began    time.Time
+	// stuckSince is since when it waits for what does not come by itself; zero = it does not.
+	stuckSince time.Time
+	// said is what was last said of its waiting.
+	said string
+	// interrupted says that it was asked to end, and onlooker that nobody asks for that here.
+	interrupted, onlooker bool
+}
+
 // OperatorCommand shows whether an operator runs in the cluster.
 const OperatorCommand = "kubectl get pods -A -l app.kubernetes.io/name=sandbox-operator"
 
@@ -96,20 +110,6 @@ func (f *follower) run(ctx context.Context) error {
 		<-ended
 	}()
 	return f.follow(following, changes)
-}
-
-// follower is one run on its way to its end.
-type follower struct {
-	*Runner
-	exec     *v1alpha1.SandboxExec
-	out, err *stream
-	began    time.Time
-	// stuckSince is since when it waits for what does not come by itself; zero = it does not.
-	stuckSince time.Time
-	// said is what was last said of its waiting.
-	said string
-	// interrupted says that it was asked to end, and onlooker that nobody asks for that here.
-	interrupted, onlooker bool
 }
 
 // change is what became of the run: its new state, or why there is none.
@@ -178,7 +178,7 @@ func (f *follower) streams() []shown {
 // finish prints what is left of the output.
 func (f *follower) finish(ctx context.Context) error {
 	for _, s := range f.streams() {
-		if err := s.rest(f.whole(ctx, f.exec.Namespace, s.status), f.note); err != nil {
+		if err := s.rest(f.whole(ctx, f.exec.Namespace, s.status), f.notef); err != nil {
 			return f.printing(err)
 		}
 	}
@@ -205,18 +205,18 @@ func (f *follower) giveUp(ctx context.Context) {
 		return
 	}
 	if err := f.Cancel(ctx, f.exec); err != nil {
-		f.note("the run could not be cancelled: %v", cli.Explain(err))
+		f.notef("the run could not be cancelled: %v", cli.Explain(err))
 	}
 }
 
 // interrupt cancels the run, and the second time leaves it.
 func (f *follower) interrupt(ctx context.Context) error {
 	if f.interrupted {
-		f.note("left; the run was told to end")
+		f.notef("left; the run was told to end")
 		return cli.Exit(cli.CodeCancelled)
 	}
 	f.interrupted = true
-	f.note("cancelling; Ctrl-C again leaves at once")
+	f.notef("cancelling; Ctrl-C again leaves at once")
 	f.giveUp(ctx)
 	return nil
 }
@@ -239,7 +239,7 @@ func (f *follower) patience(ctx context.Context) error {
 	}
 	if message := waitsFor(f.exec); message != "" && message != f.said && now.Sub(f.began) > waitingTime && !f.Quiet {
 		f.said = message
-		f.note("waiting: %s", message)
+		f.notef("waiting: %s", message)
 	}
 	return nil
 }
@@ -255,11 +255,9 @@ func (f *follower) unseen(ctx context.Context, now time.Time) error {
 		return cli.Fail(OperatorCommand+" shows whether one runs", "no operator has seen the run within %s",
 			within.Round(time.Second))
 	}
-	if message := "no operator has seen the run yet; " + OperatorCommand + " shows whether one runs"; now.Sub(f.began) > waitingTime && f.said == "" {
-		f.said = message
-		if !f.Quiet {
-			f.note("%s", message)
-		}
+	if now.Sub(f.began) > waitingTime && f.said == "" && !f.Quiet {
+		f.said = "no operator has seen the run yet; " + OperatorCommand + " shows whether one runs"
+		f.notef("%s", f.said)
 	}
 	return nil
 }
