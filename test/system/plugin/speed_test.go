@@ -19,8 +19,8 @@ func fastest(tries int, try func() ran) time.Duration {
 	best := time.Hour
 	for range tries {
 		done := try()
-		Expect(done.code).To(BeZero(), done.err)
-		best = min(best, done.took)
+		Expect(done.Code).To(BeZero(), done.Err)
+		best = min(best, done.Took)
 	}
 	AddReportEntry("fastest", best.String())
 	return best
