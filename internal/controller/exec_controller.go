@@ -83,7 +83,9 @@ type execPass struct {
 }
 
 func (s *shared) setupExec(ctx context.Context, mgr ctrl.Manager) error {
-	r := &execReconciler{shared: s, doubts: newDoubts(), shows: newShows(), turns: newTurns(), spent: newSpent(), attached: newAttachedCalls()}
+	r := &execReconciler{
+		shared: s, doubts: newDoubts(), shows: newShows(), turns: newTurns(), spent: newSpent(), attached: newAttachedCalls(),
+	}
 	if s.options.Drain != nil {
 		s.options.Drain.attached.Store(r.attached)
 	}

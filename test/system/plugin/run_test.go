@@ -49,7 +49,8 @@ var _ = Describe("kubectl sandbox run", func() {
 	})
 
 	It("puts files in, runs code, and fetches files", func(ctx context.Context) {
-		here.write("sum.py", "import sys\nn = sum(int(l) for l in open('numbers.txt'))\nopen(sys.argv[1], 'w').write(str(n))\nprint('done')\n")
+		here.write("sum.py", "import sys\n"+
+			"n = sum(int(l) for l in open('numbers.txt'))\nopen(sys.argv[1], 'w').write(str(n))\nprint('done')\n")
 		here.write("numbers.txt", "1\n2\n39\n")
 		done := here.sandbox(ctx, "run", "--provider", "local", "--code", "sum.py", "-f", "numbers.txt", "-o", "out/sum.txt:result", "-o",
 			"numbers.txt:-", "--", "out/sum.txt")
