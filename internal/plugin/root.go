@@ -15,6 +15,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/sandbox-operator/sandbox-operator/internal/plugin/cli"
+	"github.com/sandbox-operator/sandbox-operator/internal/plugin/files"
 )
 
 // Main runs the program's own arguments, and returns the exit code.
@@ -54,6 +55,7 @@ func NewCommand(f *cli.Factory) *cobra.Command {
 	root.AddCommand(
 		versionCommand(f),
 	)
+	root.AddCommand(files.Commands(f)...)
 	return root
 }
 

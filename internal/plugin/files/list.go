@@ -141,8 +141,8 @@ func (l *listing) print(entries []entry) error {
 	return nil
 }
 
-// types are the letters of list.sh.
-var types = map[byte]string{'f': "File", 'd': "Directory", 'l': "Link", 'o': "Other"}
+// letters are the letters of list.sh.
+var letters = map[byte]string{'f': "File", 'd': "Directory", 'l': "Link", 'o': "Other"}
 
 // parseEntries reads what list.sh prints.
 func parseEntries(said []byte) ([]entry, error) {
@@ -157,7 +157,7 @@ func parseEntries(said []byte) ([]entry, error) {
 		if len(record) == 0 {
 			return entries, parseDetails(entries, links, said)
 		}
-		kind, ok := types[record[0]]
+		kind, ok := letters[record[0]]
 		if !ok || len(record) == 1 {
 			return nil, garbled()
 		}
