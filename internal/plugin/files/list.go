@@ -114,7 +114,7 @@ func (l *listing) print(entries []entry) error {
 	for i := range entries {
 		e := &entries[i]
 		if l.long {
-			fmt.Fprintf(columns, "%s\t%s\t%s\t%d\t%s\n", e.mode, e.User, e.Group, *e.Bytes, e.Modified.Format("2006-01-02 15:04"))
+			fmt.Fprintf(columns, "%s\t%s\t%s\t%d\t%s\n", modeLine(e.mode), e.User, e.Group, *e.Bytes, e.Modified.Format("2006-01-02 15:04  "))
 		}
 	}
 	if err := columns.Flush(); err != nil {
@@ -226,6 +226,20 @@ func fileMode(mode uint32) fs.FileMode {
 		}
 	}
 	return m
+}
+
+// modeLine is a mode as ls(1) shows it.
+func modeLine(mode fs.FileMode) string {
+	letter := "-"
+	for is, its := range map[fs.FileMode]string{
+		fs.ModeDir: "d", fs.ModeSymlink: "l", fs.ModeNamedPipe: "p", fs.ModeSocket: "s", fs.ModeDevice: "b",
+		fs.ModeDevice | fs.ModeCharDevice: "c",
+	} {
+		if mode.Type() == is {
+			letter = its
+		}
+	}
+	return letter + mode.Perm().String()[1:]
 }
 
 func garbled() error {

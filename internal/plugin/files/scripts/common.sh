@@ -3,7 +3,7 @@
 set -u
 stage=
 die() {
-	printf '%s\n' "$1" >&2
+	printf '%s\n' "${1#./}" >&2
 	[ -z "$stage" ] || rm -rf "$stage"
 	exit 1
 }

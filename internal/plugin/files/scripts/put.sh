@@ -15,6 +15,7 @@ digest "$stage/all"
 
 decode "$5" && base=${path#./}
 decode "$4"
+[ -n "$path" ] || path=.
 umask 022
 case $path in
 */) mkdir -p "$path" 2>/dev/null || die "$path: the directory can't be made" ;;
