@@ -144,8 +144,8 @@ func TestPackLeavesOutWhatIsNoFile(t *testing.T) {
 }
 
 // hostile is an archive of these entries, each with the content "x" where it is a file.
-func hostile(t testing.TB, headers ...tar.Header) []byte {
-	t.Helper()
+func hostile(tb testing.TB, headers ...tar.Header) []byte {
+	tb.Helper()
 	var packed bytes.Buffer
 	w := tar.NewWriter(&packed)
 	for _, header := range headers {
@@ -161,11 +161,11 @@ func hostile(t testing.TB, headers ...tar.Header) []byte {
 			_, err = w.Write([]byte("x"))
 		}
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	if err := w.Close(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return packed.Bytes()
 }
@@ -223,26 +223,26 @@ var tricks = []struct {
 }
 
 // target makes a directory in which some things are, beside a file "victim" that nothing may touch.
-func target(t testing.TB) (directory, victim string) {
-	t.Helper()
-	above := t.TempDir()
+func target(tb testing.TB) (directory, victim string) {
+	tb.Helper()
+	above := tb.TempDir()
 	directory, victim = filepath.Join(above, "target"), filepath.Join(above, "victim")
 	err := errors.Join(os.MkdirAll(filepath.Join(directory, "kept-directory"), 0o755), os.WriteFile(victim, []byte("untouched"), 0o600),
 		os.WriteFile(filepath.Join(directory, "kept"), []byte("kept"), 0o600),
 		os.Symlink(victim, filepath.Join(directory, "outside")), os.Symlink(above, filepath.Join(directory, "outside-directory")))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return directory, victim
 }
 
 // expectUntouched fails where anything outside of the target is not as target left it.
-func expectUntouched(t testing.TB, victim string) {
-	t.Helper()
+func expectUntouched(tb testing.TB, victim string) {
+	tb.Helper()
 	content, err := os.ReadFile(victim)
 	entries, dirErr := os.ReadDir(filepath.Dir(victim))
 	if err != nil || dirErr != nil || string(content) != "untouched" || len(entries) != 2 {
-		t.Errorf("something was written outside of the target: %q, %v, %v, %v", content, entries, err, dirErr)
+		tb.Errorf("something was written outside of the target: %q, %v, %v, %v", content, entries, err, dirErr)
 	}
 }
 
@@ -306,12 +306,12 @@ func FuzzUnpack(f *testing.F) {
 		// No link that was made leads out, followed as the system follows it.
 		_ = filepath.WalkDir(directory, func(path string, entry fs.DirEntry, err error) error {
 			if err != nil || entry.Type() != fs.ModeSymlink || strings.HasPrefix(entry.Name(), "outside") {
-				return nil
+				return nil //nolint:nilerr // what can't be read is of no interest
 			}
-			if real, err := filepath.EvalSymlinks(path); err == nil && !strings.HasPrefix(real+"/", directory+"/") {
+			if leads, err := filepath.EvalSymlinks(path); err == nil && !strings.HasPrefix(leads+"/", directory+"/") {
 				destination, _ := os.Readlink(path)
 				if !strings.Contains(destination, "outside") {
-					t.Errorf("the link %q leads to %q", path, real)
+					t.Errorf("the link %q leads to %q", path, leads)
 				}
 			}
 			return nil

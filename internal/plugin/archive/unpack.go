@@ -14,11 +14,11 @@ import (
 	"slices"
 )
 
-// Unpack writes what an archive from a sandbox holds into a local directory, which it makes where there is none. Names that lead out of it are an
-// error; links that lead out of it, devices and pipes are left out, and warn is told of each. Files that are there are replaced,
+// Unpack writes what an archive from a sandbox holds into a local directory, which it makes where there is none. Names that lead
+// out of it are an error; links that lead out of it, devices and pipes are left out, and warn is told of each. Files that are there are replaced,
 // never written through. Of all files together it writes at most so many bytes, sparse ones counted in full: else ErrTooLarge.
 func Unpack(r io.Reader, directory string, most int64, warn func(string)) error {
-	fresh := os.Mkdir(directory, 0o755) == nil
+	fresh := os.Mkdir(directory, 0o755) == nil //nolint:gosec // the archive says its mode
 	root, err := os.OpenRoot(directory)
 	if err != nil {
 		return err
@@ -131,10 +131,9 @@ func (u *unpacker) hardLink(name, destination string) error {
 	if err != nil {
 		return err
 	}
-	info, err := u.root.Lstat(from)
-	if err != nil || !info.Mode().IsRegular() {
+	if info, err := u.root.Lstat(from); err != nil || !info.Mode().IsRegular() {
 		u.warn(fmt.Sprintf("left out %q: it is one file with %q, which was not copied", name, destination))
-		return nil
+		return nil //nolint:nilerr // what is not there can't be linked to
 	}
 	if from == name {
 		return nil

@@ -28,10 +28,10 @@ func copyCommand(f *cli.Factory) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "cp FROM TO",
 		Short: "Copy files and directories into a sandbox, and out of one",
-		Long: "Copy files and directories into a sandbox, and out of one. One of FROM and TO is SANDBOX:PATH, the other a path here, or - for\n" +
-			"standard input or output. A relative PATH is below the sandbox's working directory. Where TO is a directory, or ends with a\n" +
-			"slash, the copy goes into it; directories above TO are made. A file is replaced at once and whole, and what arrives is\n" +
-			"compared with what was sent.\n\n" +
+		Long: "Copy files and directories into a sandbox, and out of one. One of FROM and TO is SANDBOX:PATH, the other a path\n" +
+			"here, or - for standard input or output. A relative PATH is below the sandbox's working directory. Where TO is a\n" +
+			"directory, or ends with a slash, the copy goes into it; directories above TO are made. A file is replaced at once and\n" +
+			"whole, and what arrives is compared with what was sent.\n\n" +
 			"Everything goes through the Kubernetes API, in Secrets that are deleted at once, and is at most 128 MiB.",
 		Example: "  kubectl sandbox cp data.csv box:/workspace/\n" +
 			"  kubectl sandbox cp ./project box:/workspace/project\n" +
@@ -44,7 +44,8 @@ func copyCommand(f *cli.Factory) *cobra.Command {
 			return cancelled(ctx, c.run(ctx, arguments[0], arguments[1]), "what was there before is as it was")
 		},
 	}
-	command.Flags().BoolVarP(&c.quiet, "quiet", "q", false, "Draw no progress bar. There is none either where standard error is no terminal.")
+	command.Flags().BoolVarP(&c.quiet, "quiet", "q", false,
+		"Draw no progress bar. Where standard error is no terminal, there is none anyway.")
 	return command
 }
 
@@ -52,7 +53,8 @@ func copyCommand(f *cli.Factory) *cobra.Command {
 func exactly(count int, usage string) cobra.PositionalArgs {
 	return func(command *cobra.Command, arguments []string) error {
 		if len(arguments) != count {
-			return cli.Fail(command.CommandPath()+" --help has examples", "it takes %d arguments, and got %d: %s", count, len(arguments), usage)
+			return cli.Fail(command.CommandPath()+" --help has examples", "it takes %d arguments (%s), and got %d", count, usage,
+				len(arguments))
 		}
 		return nil
 	}
@@ -62,9 +64,11 @@ func (c *copying) run(ctx context.Context, from, to string) error {
 	source, target := parsePlace(from), parsePlace(to)
 	switch {
 	case source.sandbox == "" && target.sandbox == "":
-		return cli.Fail("write SANDBOX:PATH for one of them, such as box:/workspace/data.csv", "neither %q nor %q is in a sandbox", from, to)
+		return cli.Fail("write SANDBOX:PATH for one of them, such as box:/workspace/data.csv", "neither %q nor %q is in a sandbox",
+			from, to)
 	case source.sandbox != "" && target.sandbox != "":
-		return cli.Fail("copy to this machine first; a file here with a colon in its name is ./NAME", "both %q and %q are in sandboxes", from, to)
+		return cli.Fail("copy to this machine first; a file here with a colon in its name is ./NAME", "both %q and %q are in sandboxes",
+			from, to)
 	case source.sandbox == "":
 		return c.in(ctx, source, target)
 	}
@@ -127,7 +131,7 @@ func (c *copying) packed(ctx context.Context, directory string) io.ReadCloser {
 	return reader
 }
 
-func (c *copying) warn(text string) { fmt.Fprintln(c.ErrOut, "kubectl sandbox: "+visible(text)) }
+func (c *copying) warn(text string) { fmt.Fprintln(c.ErrOut, "kubectl sandbox: "+cli.Visible(text)) }
 
 // out copies to this machine.
 func (c *copying) out(ctx context.Context, source, target place) error {
@@ -171,5 +175,5 @@ func localFailure(err error) error {
 	case errors.Is(err, archive.ErrTooLarge):
 		return tooLarge("what the archive holds")
 	}
-	return &cli.Failure{Problem: visible(err.Error()), Code: CodeFailed, Cause: err}
+	return &cli.Failure{Problem: cli.Visible(err.Error()), Code: CodeFailed, Cause: err}
 }

@@ -222,16 +222,18 @@ func (e *errands) explain(exec *v1alpha1.SandboxExec, err error, said string) er
 	var failure *cli.Failure
 	code := exec.Status.ExitCode
 	switch {
-	case exec.Status.Outcome == v1alpha1.OutcomeFailed && code != nil && *code == CodeFailed && strings.TrimSpace(said) != "":
-		return &cli.Failure{Problem: e.sandbox + ": " + visible(firstLine(said)), Code: CodeFailed}
-	case exec.Status.Outcome == v1alpha1.OutcomeFailed && code != nil && *code == 127:
+	case code != nil && *code == CodeFailed && exec.Status.Outcome == v1alpha1.OutcomeFailed && strings.TrimSpace(said) != "":
+		return &cli.Failure{Problem: e.sandbox + ": " + cli.Visible(firstLine(said)), Code: CodeFailed}
+	case exec.Status.Outcome == v1alpha1.OutcomeFailed && code != nil && *code == 127,
+		exec.Status.Reason == v1alpha1.ReasonSpoolUnavailable:
 		return &cli.Failure{
-			Problem: fmt.Sprintf("Sandbox %q has no shell (sh), which this needs", e.sandbox), Code: CodeFailed,
+			Problem: fmt.Sprintf("Sandbox %q has no shell (sh), or its disk is full", e.sandbox), Code: CodeFailed,
 			Next: "kubectl sandbox exec runs its own programs; inputs and outputs of a SandboxExec move files (docs/files.md)",
 		}
 	case exec.Status.Outcome == v1alpha1.OutcomeFailed && code != nil:
 		return &cli.Failure{
-			Problem: fmt.Sprintf("%s: the script ended with exit code %d: %s", e.sandbox, *code, visible(firstLine(said))), Code: CodeFailed,
+			Problem: fmt.Sprintf("%s: the script ended with exit code %d: %s", e.sandbox, *code, cli.Visible(firstLine(said))),
+			Code:    CodeFailed,
 		}
 	case errors.As(err, &failure) && failure.Code == cli.CodeTimedOut:
 		return &cli.Failure{Problem: failure.Problem, Next: "copy less at once", Code: cli.CodeTimedOut}
@@ -252,14 +254,9 @@ func firstLine(text string) string {
 	return line
 }
 
-// visible shows what a sandbox says without what would steer a terminal.
-func visible(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return unicode.ReplacementChar
-	}, text)
+// unchecked warns where the sandbox could not say what it has.
+func (e *errands) unchecked() {
+	fmt.Fprintf(e.Notes, "kubectl sandbox: Sandbox %q has no sha256sum: the size is right, the rest was not checked\n", e.sandbox)
 }
 
 // newStage is a directory in the sandbox for one copy.

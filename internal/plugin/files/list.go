@@ -114,7 +114,8 @@ func (l *listing) print(entries []entry) error {
 	for i := range entries {
 		e := &entries[i]
 		if l.long {
-			fmt.Fprintf(columns, "%s\t%s\t%s\t%d\t%s\n", modeLine(e.mode), e.User, e.Group, *e.Bytes, e.Modified.Format("2006-01-02 15:04  "))
+			modified := e.Modified.Format("2006-01-02 15:04  ")
+			fmt.Fprintf(columns, "%s\t%s\t%s\t%d\t%s\n", modeLine(e.mode), e.User, e.Group, *e.Bytes, modified)
 		}
 	}
 	if err := columns.Flush(); err != nil {
@@ -199,7 +200,7 @@ func (e *entry) describe(words []string) error {
 	}
 	e.mode = fileMode(uint32(mode))
 	e.Mode, e.Bytes, e.Modified = fmt.Sprintf("%04o", mode&0o7777), &size, new(time.Unix(seconds, 0).UTC())
-	e.User, e.Group = visible(words[3]), visible(words[4])
+	e.User, e.Group = cli.Visible(words[3]), cli.Visible(words[4])
 	return nil
 }
 
@@ -245,4 +246,3 @@ func modeLine(mode fs.FileMode) string {
 func garbled() error {
 	return &cli.Failure{Problem: "the directory changed while it was listed", Next: "try again", Code: CodeFailed}
 }
-

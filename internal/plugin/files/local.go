@@ -19,7 +19,7 @@ func localTarget(destination, base string) (string, error) {
 	info, err := os.Stat(destination)
 	isDirectory := err == nil && info.IsDir()
 	if !isDirectory && strings.HasSuffix(destination, string(filepath.Separator)) {
-		if err := os.MkdirAll(destination, 0o755); err != nil {
+		if err := os.MkdirAll(destination, 0o755); err != nil { //nolint:gosec // the umask decides, as with mkdir(1)
 			return "", err
 		}
 		isDirectory = true
@@ -27,7 +27,7 @@ func localTarget(destination, base string) (string, error) {
 	if isDirectory {
 		return filepath.Join(destination, base), nil
 	}
-	return destination, os.MkdirAll(filepath.Dir(destination), 0o755)
+	return destination, os.MkdirAll(filepath.Dir(destination), 0o755) //nolint:gosec // likewise
 }
 
 // replace puts the content that write writes to a file of its own at a path, at once and whole, with these permission bits. What

@@ -23,7 +23,8 @@ func removeCommand(f *cli.Factory) *cobra.Command {
 		RunE: func(command *cobra.Command, arguments []string) error {
 			for _, argument := range arguments {
 				if path.Clean("/"+parsePlace(argument).path) == "/" {
-					return cli.Fail("name what is to go; kubectl sandbox delete takes the whole sandbox away", "%q is all that there is", argument)
+					return cli.Fail("name what is to go; kubectl sandbox delete takes the whole sandbox away",
+						"%q is all that there is", argument)
 				}
 			}
 			ctx, stop := untilInterrupted(command.Context())

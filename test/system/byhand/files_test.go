@@ -102,7 +102,7 @@ var _ = Describe("Files of a sandbox", func() {
 		Expect(bed.RunIn(ctx, box.Status.SandboxID, `cd /srv/new; stat -c %a empty -- -rf; readlink link; cat "new
 line"`)).To(Equal("700\n640\ndeep/er\nb"))
 		me.does(ctx, "cp", "box:/srv/new", filepath.Join(here, "back"))
-		Expect(filepath.Glob(filepath.Join(here, "back/*"))).To(HaveLen(7))
+		Expect(filepath.Glob(filepath.Join(here, "back/*"))).To(HaveLen(8))
 		for _, name := range []string{"with space", "new\nline", "-rf", "caf\xe9", ".hidden", "deep/er/$HOME `x` \\0101", "link/$HOME `x` \\0101"} {
 			want, err := os.ReadFile(filepath.Join(here, "tree", name))
 			Expect(err).NotTo(HaveOccurred())
@@ -217,7 +217,7 @@ chmod 755 /srv/bin/tar`)
 	})
 
 	It("leave nothing behind when Ctrl-C comes in the middle", func(ctx context.Context) {
-		command, _, said := me.command(ctx, "cp", write("large", random(32<<20), 0o600), "box:/large")
+		command, _, said := me.command(ctx, "cp", write("large", random(24<<20), 0o600), "box:/large")
 		Expect(command.Start()).To(Succeed())
 		Eventually(func() string {
 			listed, _ := bed.RunIn(ctx, box.Status.SandboxID, "ls -A /tmp/.sandbox-copy-*")
