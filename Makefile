@@ -179,8 +179,9 @@ node: bin/node-up ## Run a real cluster of one node, with pods, until Ctrl-C (ro
 ##@ Build
 
 .PHONY: build
-build: ## Build the manager to bin/manager.
+build: ## Build the manager and the plugin of kubectl to bin/manager and bin/kubectl-sandbox.
 	$(GO_BUILD) -o bin/manager ./cmd/manager
+	$(GO_BUILD) -o bin/kubectl-sandbox ./cmd/kubectl-sandbox
 
 .PHONY: bin/controlplane-up
 bin/controlplane-up:
@@ -254,7 +255,7 @@ undeploy: ## Destroy all sandboxes, and remove the operator and the CRDs after t
 
 .PHONY: clean
 clean: ## Remove what was built, but for tools and test programs, which take minutes.
-	rm -rf dist bin/manager bin/controlplane-up bin/node-up bin/render bin/fake-daytona bin/fake-e2b
+	rm -rf dist bin/manager bin/kubectl-sandbox bin/controlplane-up bin/node-up bin/render bin/fake-daytona bin/fake-e2b
 
 .PHONY: distclean
 distclean: clean ## Remove tools and test programs as well.

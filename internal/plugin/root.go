@@ -26,7 +26,7 @@ func Main(version string) int {
 
 // Run runs a command line, and returns the exit code. The one line that says what is wrong is printed.
 func Run(ctx context.Context, arguments []string, streams genericiooptions.IOStreams, version string) int {
-	root := NewCommand(cli.NewFactory(streams, version))
+	root := NewCommand(cli.NewFactory(streams, version)) //nolint:contextcheck // commands have theirs from ExecuteContext
 	root.SetArgs(arguments)
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)
@@ -53,6 +53,8 @@ func NewCommand(f *cli.Factory) *cobra.Command {
 		return cli.Fail(command.CommandPath()+" --help lists the flags", "%v", err)
 	})
 	root.AddCommand(
+		runCommand(f), createCommand(f), execCommand(f), logsCommand(f), getCommand(f), urlCommand(f),
+		pauseCommand(f), resumeCommand(f), deleteCommand(f),
 		versionCommand(f),
 	)
 	root.AddCommand(files.Commands(f)...)

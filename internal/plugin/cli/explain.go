@@ -7,12 +7,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -41,11 +42,14 @@ func explained(err error) *Failure {
 
 // explainConfig knows what can be wrong before a server is asked.
 func explainConfig(err error) *Failure {
+	var file *fs.PathError
 	switch {
 	case clientcmd.IsEmptyConfig(err):
 		return Fail("set KUBECONFIG, or name a file with --kubeconfig", "there is no kubeconfig that names a cluster")
 	case clientcmd.IsContextNotFound(err), strings.Contains(err.Error(), "context") && strings.Contains(err.Error(), "does not exist"):
 		return Fail("kubectl config get-contexts lists those that do", "%v", err)
+	case errors.As(err, &file) && errors.Is(err, fs.ErrNotExist):
+		return Fail("set KUBECONFIG, or name another with --kubeconfig", "there is no kubeconfig %s", file.Path)
 	case clientcmd.IsConfigurationInvalid(err):
 		return Fail("kubectl config view shows the kubeconfig", "%v", err)
 	}
@@ -68,7 +72,7 @@ func explainStatus(err error) *Failure {
 			"namespace %q does not exist", details.Name)
 	case apierrors.IsForbidden(err):
 		return explainForbidden(err, details)
-	case apierrors.IsNotFound(err) && (details == nil || details.Name == ""), meta.IsNoMatchError(err):
+	case isNotInstalled(err, details):
 		return Fail("install it (docs/install.md), or choose another cluster with --context",
 			"sandbox-operator is not installed in this cluster: it has no kinds of %s", v1alpha1.GroupVersion.Group)
 	case apierrors.IsNotFound(err):
@@ -79,6 +83,13 @@ func explainStatus(err error) *Failure {
 		return &Failure{Problem: invalid(err, details)}
 	}
 	return nil
+}
+
+// isNotInstalled tells a resource that the API server does not have from an object that is not there: the answer then comes
+// from the server's mux, and is no Status.
+func isNotInstalled(err error, details *metav1.StatusDetails) bool {
+	return apierrors.IsNotFound(err) && (details == nil || details.Name == "" ||
+		slices.ContainsFunc(details.Causes, func(c metav1.StatusCause) bool { return c.Type == metav1.CauseTypeUnexpectedServerResponse }))
 }
 
 func isNamespaceMissing(err error, details *metav1.StatusDetails) bool {
@@ -92,7 +103,8 @@ func explainForbidden(err error, details *metav1.StatusDetails) *Failure {
 	}
 	next := "kubectl auth can-i --list shows what you may"
 	if details != nil && details.Group == v1alpha1.GroupVersion.Group {
-		next = "ask for the ClusterRole edit in this namespace, or for sandbox-operator-" + strings.ToLower(kindOf(details.Kind)) + "-editor-role"
+		next = fmt.Sprintf("ask for the ClusterRole edit in this namespace, or for sandbox-operator-%s-editor-role",
+			strings.ToLower(kindOf(details.Kind)))
 	}
 	return Fail(next, "%s", strings.TrimSpace(err.Error()))
 }
@@ -109,7 +121,7 @@ func explainNotFound(details *metav1.StatusDetails) *Failure {
 		failure.Problem = fmt.Sprintf("%s %q does not exist", kind, details.Name)
 		fallthrough
 	case "sandboxproviders":
-		failure.Next = "kubectl sandbox get providers lists those that do"
+		failure.Next = "kubectl get csbxp,sbxp lists those that do"
 	}
 	return failure
 }

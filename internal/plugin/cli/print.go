@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/printers"
@@ -57,6 +58,9 @@ func (p *PrintFlags) Object(f *Factory, object runtime.Object) error {
 		return fmt.Errorf("printing: %w", err)
 	}
 	object.GetObjectKind().SetGroupVersionKind(gvk)
+	if p.Output == "name" && meta.IsListType(object) {
+		return meta.EachListItem(object, func(item runtime.Object) error { return p.Object(f, item) })
+	}
 	var printer printers.ResourcePrinter
 	switch p.Output {
 	case "json":

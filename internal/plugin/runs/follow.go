@@ -32,29 +32,15 @@ const (
 	offlineTime = 2 * time.Minute
 )
 
+// errOutOfSight is the cause of a Failure where the run can't be followed any more, and goes on.
+var errOutOfSight = errors.New("out of sight")
+
+// GoesOn says whether the error of Follow means that the run is out of sight, and not over: it is to be left alone.
+func GoesOn(err error) bool { return errors.Is(err, errOutOfSight) }
+
 // IsFinished says whether the run has an outcome.
 func IsFinished(exec *v1alpha1.SandboxExec) bool {
 	return meta.IsStatusConditionTrue(exec.Status.Conditions, v1alpha1.ConditionFinished)
-}
-
-// Follow prints the run's output as it comes, until it has ended, and keeps exec up to date. The error is that of Outcome, or
-// why it could not be followed any longer: then the run may still go on, unless it was never seen by an operator, or waits for
-// what does not come by itself. Those, and runs that were left by a second Ctrl-C, are cancelled.
-func (r *Runner) Follow(ctx context.Context, exec *v1alpha1.SandboxExec, streams Streams) error {
-	following, stop := context.WithCancel(ctx)
-	defer stop()
-	f := &follower{Runner: r, exec: exec, out: newStream("stdout", streams.Out), err: newStream("stderr", streams.Err)}
-	f.began = time.Now()
-	changes, ended := make(chan change), make(chan struct{})
-	go func() {
-		defer close(ended)
-		r.watch(following, exec.DeepCopy(), changes)
-	}()
-	defer func() {
-		stop()
-		<-ended
-	}()
-	return f.follow(following, changes)
 }
 
 // follower is one run on its way to its end.
@@ -67,8 +53,63 @@ type follower struct {
 	stuckSince time.Time
 	// said is what was last said of its waiting.
 	said string
-	// interrupted says that it was asked to end.
-	interrupted bool
+	// interrupted says that it was asked to end, and onlooker that nobody asks for that here.
+	interrupted, onlooker bool
+}
+
+// OperatorCommand shows whether an operator runs in the cluster.
+const OperatorCommand = "kubectl get pods -A -l app.kubernetes.io/name=sandbox-operator"
+
+// Show prints what there is of a run's output now: all that is kept where it has ended, else what it printed last.
+func (r *Runner) Show(ctx context.Context, exec *v1alpha1.SandboxExec, streams Streams) error {
+	f := r.follower(exec, streams)
+	if IsFinished(exec) {
+		return f.finish(ctx)
+	}
+	for _, s := range f.streams() {
+		if s.status != nil {
+			if err := s.print([]byte(s.status.Tail)); err != nil {
+				return f.printing(err)
+			}
+		}
+	}
+	return nil
+}
+
+// Watch is Follow for one who only looks: it cancels nothing, however it ends.
+func (r *Runner) Watch(ctx context.Context, exec *v1alpha1.SandboxExec, streams Streams) error {
+	f := r.follower(exec, streams)
+	f.onlooker = true
+	return f.run(ctx)
+}
+
+// Follow prints the run's output as it comes, until it has ended, and keeps exec up to date. The error is that of Outcome, or
+// why it could not be followed any longer: then the run may still go on, unless it was never seen by an operator, or waits for
+// what does not come by itself. Those, and runs that were left by a second Ctrl-C, are cancelled.
+func (r *Runner) Follow(ctx context.Context, exec *v1alpha1.SandboxExec, streams Streams) error {
+	return r.follower(exec, streams).run(ctx)
+}
+
+func (r *Runner) follower(exec *v1alpha1.SandboxExec, streams Streams) *follower {
+	return &follower{
+		Runner: r, exec: exec, out: newStream("stdout", streams.Out), err: newStream("stderr", streams.Err), began: time.Now(),
+	}
+}
+
+// run follows it beside a watch, which ends first.
+func (f *follower) run(ctx context.Context) error {
+	following, stop := context.WithCancel(ctx)
+	changes, ended := make(chan change), make(chan struct{})
+	seen := f.exec.DeepCopy()
+	go func() {
+		defer close(ended)
+		f.watch(following, seen, changes)
+	}()
+	defer func() {
+		stop()
+		<-ended
+	}()
+	return f.follow(following, changes)
 }
 
 // change is what became of the run: its new state, or why there is none.
@@ -116,10 +157,7 @@ func (f *follower) see(ctx context.Context) (done bool, err error) {
 		}
 		return true, err
 	}
-	for _, s := range []struct {
-		*stream
-		status *v1alpha1.StreamStatus
-	}{{f.out, f.exec.Status.Stdout}, {f.err, f.exec.Status.Stderr}} {
+	for _, s := range f.streams() {
 		if err := s.soFar(s.status); err != nil {
 			return true, f.brokenPipe(ctx, err)
 		}
@@ -127,14 +165,21 @@ func (f *follower) see(ctx context.Context) (done bool, err error) {
 	return false, nil
 }
 
+// shown is a stream with what status has of it.
+type shown struct {
+	*stream
+	status *v1alpha1.StreamStatus
+}
+
+func (f *follower) streams() []shown {
+	return []shown{{f.out, f.exec.Status.Stdout}, {f.err, f.exec.Status.Stderr}}
+}
+
 // finish prints what is left of the output.
 func (f *follower) finish(ctx context.Context) error {
-	for _, s := range []struct {
-		*stream
-		status *v1alpha1.StreamStatus
-	}{{f.out, f.exec.Status.Stdout}, {f.err, f.exec.Status.Stderr}} {
-		if err := s.rest(f.whole(ctx, f.exec.Namespace, s.status), f.note); err != nil {
-			return f.brokenPipe(ctx, err)
+	for _, s := range f.streams() {
+		if err := s.rest(f.whole(ctx, f.exec.Namespace, s.status), f.notef); err != nil {
+			return f.printing(err)
 		}
 	}
 	return nil
@@ -142,26 +187,37 @@ func (f *follower) finish(ctx context.Context) error {
 
 // brokenPipe ends a run whose reader went away.
 func (f *follower) brokenPipe(ctx context.Context, err error) error {
-	if !IsFinished(f.exec) {
-		_ = f.Cancel(ctx, f.exec)
-	}
+	f.giveUp(ctx)
+	return f.printing(err)
+}
+
+// printing is the failure of a write.
+func (*follower) printing(err error) error {
 	if errors.Is(err, syscall.EPIPE) {
 		return cli.Exit(cli.CodeBrokenPipe)
 	}
 	return cli.Fail("", "printing the output: %v", err)
 }
 
+// giveUp cancels the run, unless it is another's.
+func (f *follower) giveUp(ctx context.Context) {
+	if f.onlooker {
+		return
+	}
+	if err := f.Cancel(ctx, f.exec); err != nil {
+		f.notef("the run could not be cancelled: %v", cli.Explain(err))
+	}
+}
+
 // interrupt cancels the run, and the second time leaves it.
 func (f *follower) interrupt(ctx context.Context) error {
 	if f.interrupted {
-		f.note("left; the run was told to end")
+		f.notef("left; the run was told to end")
 		return cli.Exit(cli.CodeCancelled)
 	}
 	f.interrupted = true
-	f.note("cancelling; Ctrl-C again leaves at once")
-	if err := f.Cancel(ctx, f.exec); err != nil {
-		f.note("the run could not be cancelled: %v", cli.Explain(err))
-	}
+	f.notef("cancelling; Ctrl-C again leaves at once")
+	f.giveUp(ctx)
 	return nil
 }
 
@@ -177,13 +233,13 @@ func (f *follower) patience(ctx context.Context) error {
 		f.stuckSince = time.Time{}
 	case f.stuckSince.IsZero():
 		f.stuckSince = now
-	case now.Sub(f.stuckSince) >= stuckTime:
-		_ = f.Cancel(ctx, f.exec)
+	case now.Sub(f.stuckSince) >= stuckTime && !f.onlooker:
+		f.giveUp(ctx)
 		return stuck
 	}
 	if message := waitsFor(f.exec); message != "" && message != f.said && now.Sub(f.began) > waitingTime && !f.Quiet {
 		f.said = message
-		f.note("waiting: %s", message)
+		f.notef("waiting: %s", message)
 	}
 	return nil
 }
@@ -194,17 +250,14 @@ func (f *follower) unseen(ctx context.Context, now time.Time) error {
 	if within == 0 {
 		within = ObservedWithin
 	}
-	const command = "kubectl get pods -A -l app.kubernetes.io/name=sandbox-operator"
-	if now.Sub(f.began) > within {
-		_ = f.Cancel(ctx, f.exec)
-		return cli.Fail(command+" shows whether one runs", "no operator has seen the run within %s, and it was cancelled",
+	if now.Sub(f.began) > within && !f.onlooker {
+		f.giveUp(ctx)
+		return cli.Fail(OperatorCommand+" shows whether one runs", "no operator has seen the run within %s",
 			within.Round(time.Second))
 	}
-	if message := "no operator has seen the run yet; " + command + " shows whether one runs"; now.Sub(f.began) > waitingTime && f.said == "" {
-		f.said = message
-		if !f.Quiet {
-			f.note("%s", message)
-		}
+	if now.Sub(f.began) > waitingTime && f.said == "" && !f.Quiet {
+		f.said = "no operator has seen the run yet; " + OperatorCommand + " shows whether one runs"
+		f.notef("%s", f.said)
 	}
 	return nil
 }
@@ -240,8 +293,10 @@ func (r *Runner) watch(ctx context.Context, exec *v1alpha1.SandboxExec, changes 
 			}
 		case time.Since(lastSeen) > offlineTime, apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
 			explained := cli.Explain(err)
-			send(change{err: cli.Fail(fmt.Sprintf("it goes on: kubectl sandbox logs -f -n %s %s", exec.Namespace, exec.Name),
-				"the run can't be followed any more: %v", explained)})
+			failure := cli.Fail(fmt.Sprintf("it goes on: kubectl sandbox logs -f -n %s %s", exec.Namespace, exec.Name),
+				"the run can't be followed any more: %v", explained)
+			failure.Cause = errOutOfSight
+			send(change{err: failure})
 			return
 		}
 		select {

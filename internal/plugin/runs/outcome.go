@@ -32,7 +32,7 @@ func Outcome(exec *v1alpha1.SandboxExec) error {
 	}
 	failure := &cli.Failure{Problem: message, Code: cli.CodeFault}
 	if found := inMessage.FindStringSubmatch(message); found != nil {
-		failure.Next = nextSteps[found[1]]
+		failure.Next = remedies[found[1]].next
 	} else if status.Reason == v1alpha1.ReasonInterpreterMissing {
 		failure.Next = "choose an --image or --template that has it, or another --language"
 	}

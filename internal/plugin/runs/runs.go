@@ -113,7 +113,7 @@ func (r *Runner) Clear(ctx context.Context, exec *v1alpha1.SandboxExec) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), clearTime)
 	defer cancel()
 	if err := client.IgnoreNotFound(r.Client.Delete(ctx, exec, client.PropagationPolicy("Background"))); err != nil {
-		r.note("%s was not deleted (%v): kubectl delete sandboxexec -n %s %s", exec.Name, err, exec.Namespace, exec.Name)
+		r.notef("%s was not deleted (%v): kubectl delete sandboxexec -n %s %s", exec.Name, err, exec.Namespace, exec.Name)
 	}
 }
 
@@ -125,8 +125,8 @@ func (r *Runner) Cancel(ctx context.Context, exec *v1alpha1.SandboxExec) error {
 	return client.IgnoreNotFound(r.Client.Patch(ctx, exec.DeepCopy(), patch))
 }
 
-// note tells the person at the terminal.
-func (r *Runner) note(format string, arguments ...any) {
+// notef tells the person at the terminal.
+func (r *Runner) notef(format string, arguments ...any) {
 	if r.Notes != nil {
 		fmt.Fprintf(r.Notes, "kubectl sandbox: "+format+"\n", arguments...)
 	}

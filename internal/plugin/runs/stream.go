@@ -94,8 +94,6 @@ type whole struct {
 	total int64
 	// problem says why something is missing; empty where nothing is.
 	problem string
-	// where says where more of it can be found; empty where nowhere.
-	where string
 }
 
 // missing is how many bytes there are between head and tail.

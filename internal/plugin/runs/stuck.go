@@ -14,21 +14,31 @@ import (
 	"github.com/sandbox-operator/sandbox-operator/internal/plugin/cli"
 )
 
-// nextSteps are what to do about what neither a run nor a Sandbox gets over by itself, by the reason in its Ready condition.
-var nextSteps = map[string]string{
-	v1alpha1.ReasonNoDefaultProvider: "name one with --provider, or make one the default: " +
-		"kubectl annotate csbxp NAME sandboxes.run/is-default-provider=true",
-	v1alpha1.ReasonSeveralDefaultProviders: "name one with --provider, or take the annotation off all others: " +
-		"kubectl annotate csbxp NAME sandboxes.run/is-default-provider-",
-	v1alpha1.ReasonProviderNotFound:    "kubectl sandbox get providers lists those that do",
-	v1alpha1.ReasonNamespaceNotAllowed: "choose another provider with --provider, or another namespace with -n",
-	v1alpha1.ReasonUnknownBackend:      "see docs/troubleshooting.md#any-kind",
-	v1alpha1.ReasonCredentialsMissing:  "",
-	v1alpha1.ReasonInvalidParameters:   "kubectl edit csbxp NAME mends the provider",
-	v1alpha1.ReasonUnauthorized:        "renew the provider's key in its Secret",
-	v1alpha1.ReasonReferenceNotFound:   "create it in this namespace",
-	v1alpha1.ReasonUnsupported:         "leave that out, or choose another provider with --provider",
-	v1alpha1.ReasonInvalid:             "",
+// remedy is what to do about a reason, and what is wrong where the condition's own message says too much.
+type remedy struct {
+	next, problem string
+}
+
+// remedies are those for what neither a run nor a Sandbox gets over by itself, by the reason in its Ready condition. Messages of
+// the operator that say themselves what to do need none.
+var remedies = map[string]remedy{
+	v1alpha1.ReasonNoDefaultProvider: {
+		problem: "no provider is named, and none is the default",
+		next:    "name one with --provider, or make one the default: kubectl annotate csbxp NAME sandboxes.run/is-default-provider=true",
+	},
+	v1alpha1.ReasonSeveralDefaultProviders: {
+		problem: "no provider is named, and more than one says that it is the default",
+		next:    "name one with --provider, or leave one: kubectl annotate csbxp NAME sandboxes.run/is-default-provider-",
+	},
+	v1alpha1.ReasonProviderNotFound:    {next: "kubectl get csbxp,sbxp lists those that do"},
+	v1alpha1.ReasonNamespaceNotAllowed: {next: "choose another provider with --provider, or another namespace with -n"},
+	v1alpha1.ReasonUnknownBackend:      {},
+	v1alpha1.ReasonCredentialsMissing:  {},
+	v1alpha1.ReasonInvalidParameters:   {next: "kubectl edit csbxp NAME mends the provider"},
+	v1alpha1.ReasonUnauthorized:        {next: "renew the key in the provider's Secret"},
+	v1alpha1.ReasonReferenceNotFound:   {next: "create it in this namespace"},
+	v1alpha1.ReasonUnsupported:         {next: "leave that out, or choose another provider with --provider"},
+	v1alpha1.ReasonInvalid:             {},
 }
 
 // inMessage finds the reason of the Sandbox in what its run says of it.
@@ -49,11 +59,14 @@ func stuckOn(exec *v1alpha1.SandboxExec) *cli.Failure {
 
 // StuckOn says what to do about the reason and message of a Ready condition that is not True; nil where it comes by itself.
 func StuckOn(reason, message string) *cli.Failure {
-	next, ok := nextSteps[reason]
+	remedy, ok := remedies[reason]
 	if !ok {
 		return nil
 	}
-	return cli.Fail(next, "%s", message)
+	if remedy.problem != "" {
+		message = remedy.problem
+	}
+	return cli.Fail(remedy.next, "%s", message)
 }
 
 // waits are the reasons of a run that has not started.

@@ -6,6 +6,7 @@ package runs
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -30,7 +31,7 @@ func (r *Runner) whole(ctx context.Context, namespace string, status *v1alpha1.S
 		if err == nil {
 			return storedWhole(parts, w.total)
 		}
-		r.note("the whole of a stream can't be read (%v)", err)
+		r.notef("the whole of a stream can't be read (%v)", err)
 	}
 	w.problem = problemOf(status)
 	return w
@@ -72,9 +73,7 @@ func (r *Runner) Stored(ctx context.Context, namespace string, in *v1alpha1.Stor
 		for key, text := range configMap.Data {
 			data[key] = []byte(text)
 		}
-		for key, content := range configMap.BinaryData {
-			data[key] = content
-		}
+		maps.Copy(data, configMap.BinaryData)
 	} else {
 		secret := &corev1.Secret{}
 		if err := r.Client.Get(ctx, types.NamespacedName{Namespace: namespace, Name: in.Secret}, secret); err != nil {
