@@ -15,6 +15,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/sandbox-operator/sandbox-operator/internal/plugin/cli"
+	"github.com/sandbox-operator/sandbox-operator/internal/plugin/describe"
 	"github.com/sandbox-operator/sandbox-operator/internal/plugin/files"
 )
 
@@ -58,6 +59,7 @@ func NewCommand(f *cli.Factory) *cobra.Command {
 		versionCommand(f),
 	)
 	root.AddCommand(files.Commands(f)...)
+	root.AddCommand(describe.Command(f))
 	return root
 }
 
