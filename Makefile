@@ -60,8 +60,9 @@ demo-e2b: binaries build bin/controlplane-up ## Run a command at a fake E2B on t
 ##@ Development
 
 .PHONY: generate
-generate: ## Generate deepcopy methods, and types for protocols.
+generate: ## Generate deepcopy methods, the Go client, and types for protocols.
 	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
+	hack/generate-client
 	hack/tool protogo internal/backends/e2b/envd
 
 .PHONY: manifests
