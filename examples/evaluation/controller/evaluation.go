@@ -87,11 +87,21 @@ func (r *Reconciler) runTask(
 		if !metav1.IsControlledBy(&exec, evaluation) {
 			return evaluationsv1.TaskStatus{}, fmt.Errorf("the SandboxExec %s exists, and is somebody else's", exec.Name)
 		}
-		if exec.Status.Outcome == v1alpha1.OutcomeSandboxLost && attempt <= evaluation.Spec.RepeatLost {
-			continue
+		if exec.Status.Outcome != v1alpha1.OutcomeSandboxLost || attempt > evaluation.Spec.RepeatLost {
+			return judge(task, attempt, &exec), nil
 		}
-		return judge(task, attempt, &exec), nil
+		if again, err := r.isMadeAnew(ctx, evaluation, &exec); err != nil || !again {
+			return evaluationsv1.TaskStatus{Name: task.Name, Verdict: evaluationsv1.Pending, Attempt: attempt}, err
+		}
 	}
+}
+
+// isMadeAnew says that the Sandbox has another sandbox than the one that was lost under a run. Before that, the next run would be lost
+// as well.
+func (r *Reconciler) isMadeAnew(ctx context.Context, evaluation *evaluationsv1.Evaluation, lost *v1alpha1.SandboxExec) (bool, error) {
+	var sandbox v1alpha1.Sandbox
+	err := r.Client.Get(ctx, client.ObjectKeyFromObject(evaluation), &sandbox)
+	return sandbox.Status.Incarnation > lost.Status.Incarnation, client.IgnoreNotFound(err)
 }
 
 func setTask(status *evaluationsv1.EvaluationStatus, task evaluationsv1.TaskStatus) {
