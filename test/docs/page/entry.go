@@ -122,6 +122,8 @@ func cells(line string, columns [][]int, names []string) []string {
 		switch {
 		case names[i] == "AGE":
 			cell = "<AGE>"
+		case names[i] == "SANDBOXES" || names[i] == "ORPHANS":
+			cell = "<COUNT>" // of all pages that are followed at once
 		case names[i] == "MILLIS" && digits.MatchString(cell):
 			cell = "<MILLIS>"
 		}

@@ -15,6 +15,8 @@ const (
 	NoteDryRun = "dry run"
 	// NoteVaries gives the reason why what the commands print is not compared.
 	NoteVaries = "varies"
+	// NoteExits is the exit code of a script that does not end with 0.
+	NoteExits = "exits"
 	// NoteBefore is a command that a reader has typed before, on another page, say.
 	NoteBefore = "before"
 	// NoteWith has what a reader puts for words such as NAME: "NAME=demo ...".
@@ -22,7 +24,7 @@ const (
 )
 
 // Notes are all keys that there are.
-var Notes = []string{NoteEnds, NoteNotRun, NoteDryRun, NoteVaries, NoteBefore, NoteWith}
+var Notes = []string{NoteEnds, NoteNotRun, NoteDryRun, NoteVaries, NoteExits, NoteBefore, NoteWith}
 
 // addNote adds the note of a line. A line that is none ends the notes.
 func addNote(notes map[string]string, line string) map[string]string {

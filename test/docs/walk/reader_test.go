@@ -6,6 +6,7 @@
 package walk_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -33,7 +34,7 @@ type reader struct {
 	t         *testing.T
 	page      page.Page
 	namespace string
-	// folder is where the reader types: the repository's own folders are there, too, and files that the page names.
+	// folder is where the reader types: the repository's own folders are there, files that the page names, and those of testdata/PAGE.
 	folder     string
 	kubeconfig string
 	// wanted are the ends of runs that do not simply succeed, "Outcome/Reason" by name.
@@ -80,6 +81,10 @@ func newReader(t *testing.T, p page.Page) *reader {
 		c.Namespace = room.Name
 	}
 	g.Expect(clientcmd.WriteToFile(*config, r.kubeconfig)).To(Succeed())
+	saved := filepath.Join("testdata", strings.TrimSuffix(filepath.Base(p.Name), ".md"))
+	if _, err := os.Stat(saved); err == nil {
+		g.Expect(os.CopyFS(r.folder, os.DirFS(saved))).To(Succeed())
+	}
 	for _, name := range []string{"config", "charts", "hack", "docs"} {
 		g.Expect(os.Symlink(filepath.Join(root, name), filepath.Join(r.folder, name))).To(Succeed())
 	}
@@ -95,7 +100,9 @@ func (r *reader) follow(blocks []page.Block) {
 			r.wanted[name] = how
 		}
 		if before := block.Notes[page.NoteBefore]; before != "" {
-			r.types(before, "")
+			for line := range strings.Lines(r.types(before, "")) {
+				r.deletesAtTheEnd(line)
+			}
 		}
 		switch block.Language {
 		case "yaml":
@@ -135,7 +142,7 @@ func (r *reader) applies(block page.Block) {
 	line := "kubectl apply -f -"
 	if why := block.Notes[page.NoteDryRun] + dryRun[r.page.Name]; why != "" {
 		r.t.Logf("%s is only dry run: %s", r.where(block), why)
-		line = "kubectl apply --dry-run=server -f - -n " + r.namespace
+		line = "kubectl apply --dry-run=server -f -"
 	}
 	output := r.types(line, strings.ReplaceAll(block.Fill(block.Text), "namespace: default\n", "namespace: "+r.namespace+"\n"))
 	for line := range strings.Lines(output) {
@@ -160,7 +167,8 @@ func (r *reader) deletesAtTheEnd(line string) {
 func (r *reader) script(block page.Block) {
 	r.t.Helper()
 	if !r.leftOut(block) {
-		r.types("set -e\n"+block.Fill(block.Text), "")
+		exit := cmp.Or(block.Notes[page.NoteExits], "0")
+		r.types("set +e; (set -e\n"+block.Fill(block.Text)+"\n); [ $? = "+exit+" ]", "")
 	}
 }
 
@@ -180,7 +188,9 @@ func (r *reader) console(index int, block page.Block) {
 			entries[i].Output, stale = got, true
 			continue
 		}
-		r.Expect(same).To(BeTrue(), "%s shows, after %s\n%s\nbut what comes is\n%s", r.where(block), entry.Command, entry.Output, got)
+		if !same {
+			r.t.Fatalf("%s shows, after %s\n%s\nbut what comes is\n%s", r.where(block), entry.Command, entry.Output, got)
+		}
 	}
 	if stale {
 		r.seen[index] = page.Console(entries)
@@ -215,7 +225,9 @@ func (r *reader) sees(block page.Block, entry page.Entry) (string, bool) {
 func (r *reader) types(line, stdin string) string {
 	r.t.Helper()
 	output, err := r.tries(line, stdin)
-	r.Expect(err).NotTo(HaveOccurred(), "%s: %s\n%s", r.page.Name, line, output)
+	if err != nil {
+		r.t.Fatalf("%s: %v:\n%s\n%s", r.page.Name, err, line, output)
+	}
 	return output
 }
 
@@ -240,10 +252,7 @@ func (r *reader) ends() {
 	r.Expect(bed.Client.List(r.t.Context(), &runs, client.InNamespace(r.namespace))).To(Succeed())
 	for i := range runs.Items {
 		run := &runs.Items[i]
-		wanted := r.wanted[run.Name]
-		if wanted == "" {
-			wanted = "Succeeded/Exited"
-		}
+		wanted := cmp.Or(r.wanted[run.Name], r.wanted[strings.TrimSuffix(run.GenerateName, "-")], "Succeeded/Exited")
 		r.Eventually(func(g Gomega) {
 			g.Expect(bed.Client.Get(r.t.Context(), client.ObjectKeyFromObject(run), run)).To(Succeed())
 			g.Expect(string(run.Status.Outcome)+"/"+run.Status.Reason).To(Equal(wanted), testbed.StateOf(run))
