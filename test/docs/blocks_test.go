@@ -29,10 +29,10 @@ func TestEveryBlockIsTriedOrSaysWhyNot(t *testing.T) {
 			checkNotes(t, p, block)
 			_, saysWhyNot := block.Notes[page.NoteNotRun]
 			switch {
-			case slices.Contains([]string{"yaml", "console", "sh"}, block.Language):
+			case slices.Contains([]string{"yaml", "console", "sh", "python"}, block.Language):
 				tried++
 			case !slices.Contains(shown, block.Language):
-				t.Errorf("%s:%d: a block in %q: test/docs/walk tries yaml, console and sh, and leaves %v alone",
+				t.Errorf("%s:%d: a block in %q: test/docs/walk tries yaml, console, sh and python, and leaves %v alone",
 					p.Name, block.Line, block.Language, shown)
 			case typed.MatchString(block.Text) && !saysWhyNot:
 				t.Errorf("%s:%d: commands in a block of %s: make it console or sh, so that they are tried, or say why not:"+

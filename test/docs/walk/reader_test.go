@@ -44,16 +44,17 @@ type reader struct {
 }
 
 var (
-	// update brings pages up to date.
+	// update brings pages up to date, and fill gives commands without output what they print: for pages that are new.
 	update = os.Getenv("DOCS_UPDATE") != ""
+	fill   = os.Getenv("DOCS_UPDATE") == "fill"
 	// looks is a command that can be repeated until its answer is the page's.
 	looks = regexp.MustCompile(`^kubectl (get|describe|explain|auth|api-resources|logs) `)
 	// cancels is one that changes a run, which has started by then.
 	cancels = regexp.MustCompile(`^kubectl patch sbxe ([-a-z0-9]+) .*Cancelled`)
 	// complaint is what kubectl prints when it fails.
 	complaint = regexp.MustCompile(`(?m)^(The \S+ "[^"]*" is invalid|Error from server|error: )`)
-	// fileName is a file's name at the head of a manifest.
-	fileName = regexp.MustCompile(`^# ([a-z][-a-z0-9]*\.yaml)\n`)
+	// fileName is a file's name at the head of a block, which a reader saves under that name.
+	fileName = regexp.MustCompile(`^# ([a-z][-_a-z0-9]*\.(yaml|sh|py))\n`)
 	// here is the namespace that the pages mean by default.
 	here = regexp.MustCompile(`(-n |--namespace |--namespace=|namespace |-n=)default\b`)
 )
@@ -111,6 +112,8 @@ func (r *reader) follow(blocks []page.Block) {
 			r.console(i, block)
 		case "sh":
 			r.script(block)
+		case "python":
+			r.Expect(r.saves(block)).To(BeTrue(), "%s begins with no name of a file", r.where(block))
 		}
 	}
 	if len(r.seen) > 0 {
@@ -129,12 +132,21 @@ func (r *reader) leftOut(block page.Block) bool {
 	return why != ""
 }
 
+// saves saves a block that begins with the name of a file.
+func (r *reader) saves(block page.Block) bool {
+	r.t.Helper()
+	match := fileName.FindStringSubmatch(block.Text)
+	if match == nil {
+		return false
+	}
+	r.Expect(os.WriteFile(filepath.Join(r.folder, match[1]), []byte(block.Fill(block.Text)+"\n"), 0o600)).To(Succeed())
+	return true
+}
+
 // applies applies the manifests of a block.
 func (r *reader) applies(block page.Block) {
 	r.t.Helper()
-	if match := fileName.FindStringSubmatch(block.Text); match != nil {
-		r.Expect(os.WriteFile(filepath.Join(r.folder, match[1]), []byte(block.Text), 0o600)).To(Succeed())
-	}
+	r.saves(block)
 	if why := block.Notes[page.NoteNotRun]; why != "" {
 		r.t.Logf("%s is not applied: %s", r.where(block), why)
 		return
@@ -166,7 +178,7 @@ func (r *reader) deletesAtTheEnd(line string) {
 
 func (r *reader) script(block page.Block) {
 	r.t.Helper()
-	if !r.leftOut(block) {
+	if !r.saves(block) && !r.leftOut(block) {
 		exit := cmp.Or(block.Notes[page.NoteExits], "0")
 		r.types("set +e; (set -e\n"+block.Fill(block.Text)+"\n); [ $? = "+exit+" ]", "")
 	}
@@ -209,7 +221,9 @@ func (r *reader) sees(block page.Block, entry page.Entry) (string, bool) {
 		got, err := r.tries(command, "")
 		got = strings.ReplaceAll(got, r.namespace, "default")
 		same := page.Lasting(got) == wanted
-		if block.Notes[page.NoteVaries] != "" || entry.Output == "" && !looks.MatchString(command) {
+		if fill && entry.Output == "" {
+			same = got == "" && !looks.MatchString(command)
+		} else if block.Notes[page.NoteVaries] != "" || entry.Output == "" && !looks.MatchString(command) {
 			same = err == nil
 		}
 		if !complaint.MatchString(entry.Output) && err != nil {

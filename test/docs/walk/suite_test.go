@@ -7,7 +7,8 @@
 // command, and expects to see what the page shows.
 //
 // suite_test.go starts what they need, pages_test.go says which pages there are and what is not tried of them, reader_test.go
-// follows one. With DOCS_UPDATE=1 the pages get what the commands print instead of a complaint.
+// follows one. With DOCS_UPDATE=1 the pages get what the commands print instead of a complaint, and with
+// DOCS_UPDATE=fill also where they show nothing yet.
 package walk_test
 
 import (
