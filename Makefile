@@ -67,10 +67,11 @@ generate: ## Generate deepcopy methods, and types for protocols.
 	hack/tool protogo internal/backends/e2b/envd
 
 .PHONY: manifests
-manifests: ## Generate CRDs and the manager's roles, also those of the chart.
+manifests: ## Generate CRDs, their reference in docs, and the manager's roles, also those of the chart.
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
 	$(CONTROLLER_GEN) rbac:roleName=manager-role paths=./internal/... output:rbac:dir=config/rbac
 	hack/tool roles
+	hack/tool reference
 
 .PHONY: fmt
 fmt: ## Format the code and sort its imports.
