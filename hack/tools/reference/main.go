@@ -47,7 +47,7 @@ var order = []string{"Sandbox", "SandboxExec", "SandboxProvider", "ClusterSandbo
 const head = `# API reference
 
 Every field of every kind, made from the CRDs (` + "`make manifests`" + `). ` + "`kubectl explain`" + ` shows the same texts. [The API by example](../api-by-example.md) shows
-them in use; [conditions and reasons](conditions.md) and [labels, annotations and finalizers](names.md) have pages of their own.
+them in use; [conditions](../concepts.md#conditions), [reasons](../troubleshooting.md#by-reason) and [labels, annotations and finalizers](names.md) are told elsewhere.
 
 ` + "`[]`" + ` in a path stands for each entry of a list, and ` + "`{}`" + ` for each value of a map. A field that nobody calls required can be left out.
 `
