@@ -108,12 +108,15 @@ func (f field) below() (field, string) {
 	}
 }
 
-// gatherRules are the messages of all rules below a field, with the path that they hold for.
-func gatherRules(path string, f field) []string {
-	var found []string
+// ruleAt is a rule's message, and the path that it holds for.
+type ruleAt struct{ path, message string }
+
+// gatherRules are all rules of a field and below it.
+func gatherRules(path string, f field) []ruleAt {
+	var found []ruleAt
 	for _, r := range f.Rules {
 		if r.Message != "" {
-			found = append(found, "`"+path+"`: "+escape(flat(r.Message)))
+			found = append(found, ruleAt{path, flat(r.Message)})
 		}
 	}
 	below, suffix := f.below()

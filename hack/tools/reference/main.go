@@ -97,6 +97,8 @@ type page struct {
 	bytes.Buffer
 	// told are objects that the page has told of, so that it need not tell the same again.
 	told []told
+	// repeated are the paths of the current part whose fields are told of elsewhere.
+	repeated []string
 }
 
 type told struct {
@@ -115,15 +117,10 @@ func (p *page) kind(d *definition) {
 		if root.Description != "" {
 			fmt.Fprintf(p, "%s\n\n", flat(root.Description))
 		}
-		rules := gatherRules(part, root)
+		p.repeated = nil
 		p.WriteString("| field | takes | |\n|---|---|---|\n")
 		p.rows(names.Kind+" ", part, root)
-		if len(rules) > 0 {
-			p.WriteString("\nRules:\n\n")
-			for _, rule := range rules {
-				fmt.Fprintf(p, "- %s\n", rule)
-			}
-		}
+		p.rules(part, root)
 	}
 }
 
@@ -143,6 +140,9 @@ func (p *page) rows(kind, path string, of field) {
 			said += " Its fields are those of " + again + "."
 		}
 		fmt.Fprintf(p, "| `%s` | %s | %s |\n", at, takes, escape(said))
+		if again != "" {
+			p.repeated = append(p.repeated, at)
+		}
 		if len(below.Properties) == 0 || again != "" {
 			continue
 		}
@@ -151,6 +151,30 @@ func (p *page) rows(kind, path string, of field) {
 	}
 	if len(p.told) == 0 || path == "spec" {
 		p.told = append(p.told, told{kind + "`" + path + "`", of})
+	}
+}
+
+// rules writes what the API server holds, a line for each message, with the paths for which it holds. What is told of elsewhere has
+// its rules there.
+func (p *page) rules(part string, root field) {
+	var messages []string
+	paths := map[string][]string{}
+	for _, r := range gatherRules(part, root) {
+		within := func(path string) bool { return strings.HasPrefix(r.path, path+".") || strings.HasPrefix(r.path, path+"[") }
+		if slices.ContainsFunc(p.repeated, within) || slices.Contains(p.repeated, r.path) {
+			continue
+		}
+		if paths[r.message] == nil {
+			messages = append(messages, r.message)
+		}
+		paths[r.message] = append(paths[r.message], "`"+r.path+"`")
+	}
+	if len(messages) == 0 {
+		return
+	}
+	p.WriteString("\nRules:\n\n")
+	for _, message := range messages {
+		fmt.Fprintf(p, "- %s: %s\n", strings.Join(paths[message], ", "), escape(message))
 	}
 }
 
