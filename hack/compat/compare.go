@@ -19,7 +19,7 @@ type (
 // findings collects what breaks, a line each: "KIND VERSION PATH: WHAT".
 type findings []string
 
-func (f *findings) add(where, format string, arguments ...any) {
+func (f *findings) addf(where, format string, arguments ...any) {
 	*f = append(*f, where+": "+fmt.Sprintf(format, arguments...))
 }
 
@@ -33,7 +33,7 @@ func Compare(old, current []crd) []string {
 	for i := range old {
 		now, there := byName[old[i].Name]
 		if !there {
-			found.add(old[i].Name, "the kind is gone")
+			found.addf(old[i].Name, "the kind is gone")
 			continue
 		}
 		found.compareCRD(&old[i], now)
@@ -43,14 +43,14 @@ func Compare(old, current []crd) []string {
 
 func (f *findings) compareCRD(old, now *crd) {
 	if old.Spec.Scope != now.Spec.Scope {
-		f.add(old.Name, "the scope changed from %s to %s", old.Spec.Scope, now.Spec.Scope)
+		f.addf(old.Name, "the scope changed from %s to %s", old.Spec.Scope, now.Spec.Scope)
 	}
 	if old.Spec.Names.Kind != now.Spec.Names.Kind {
-		f.add(old.Name, "the kind is called %s instead of %s", now.Spec.Names.Kind, old.Spec.Names.Kind)
+		f.addf(old.Name, "the kind is called %s instead of %s", now.Spec.Names.Kind, old.Spec.Names.Kind)
 	}
 	for _, name := range old.Spec.Names.ShortNames {
 		if !slices.Contains(now.Spec.Names.ShortNames, name) {
-			f.add(old.Name, "the short name %s is gone", name)
+			f.addf(old.Name, "the short name %s is gone", name)
 		}
 	}
 	for i := range old.Spec.Versions {
@@ -60,16 +60,18 @@ func (f *findings) compareCRD(old, now *crd) {
 
 func (f *findings) compareVersion(old, now *crd, version *apiextensionsv1.CustomResourceDefinitionVersion) {
 	where := old.Spec.Names.Kind + " " + version.Name
-	at := slices.IndexFunc(now.Spec.Versions, func(v apiextensionsv1.CustomResourceDefinitionVersion) bool { return v.Name == version.Name })
+	at := slices.IndexFunc(now.Spec.Versions, func(v apiextensionsv1.CustomResourceDefinitionVersion) bool {
+		return v.Name == version.Name
+	})
 	switch {
 	case at < 0:
-		f.add(where, "the version is gone")
+		f.addf(where, "the version is gone")
 		return
 	case version.Served && !now.Spec.Versions[at].Served:
-		f.add(where, "the version is not served any more")
+		f.addf(where, "the version is not served any more")
 	case version.Subresources != nil && version.Subresources.Status != nil &&
 		(now.Spec.Versions[at].Subresources == nil || now.Spec.Versions[at].Subresources.Status == nil):
-		f.add(where, "the subresource status is gone")
+		f.addf(where, "the subresource status is gone")
 	}
 	if version.Schema != nil && now.Spec.Versions[at].Schema != nil {
 		f.compareSchema(where+" ", version.Schema.OpenAPIV3Schema, now.Spec.Versions[at].Schema.OpenAPIV3Schema)
@@ -97,7 +99,7 @@ func (f *findings) compareFields(where string, old, now *schema) {
 		is, there := now.Properties[name]
 		if !there {
 			if !isTrue(now.XPreserveUnknownFields) {
-				f.add(where+"."+name, "the field is gone")
+				f.addf(where+"."+name, "the field is gone")
 			}
 			continue
 		}
@@ -105,7 +107,7 @@ func (f *findings) compareFields(where string, old, now *schema) {
 	}
 	for _, name := range now.Required {
 		if property := now.Properties[name]; !slices.Contains(old.Required, name) && property.Default == nil {
-			f.add(where+"."+name, "the field is required now")
+			f.addf(where+"."+name, "the field is required now")
 		}
 	}
 }

@@ -64,7 +64,9 @@ func TestWhatBreaksIsSeen(t *testing.T) {
 		change func(*schema, *crd)
 		says   string
 	}{
-		"a field that is gone": {func(s *schema, _ *crd) { delete(s.Properties, "user") }, "Sandbox v1alpha1 .spec.user: the field is gone"},
+		"a field that is gone": {
+			func(s *schema, _ *crd) { delete(s.Properties, "user") }, "Sandbox v1alpha1 .spec.user: the field is gone",
+		},
 		"a version that is gone": {
 			func(_ *schema, c *crd) { c.Spec.Versions[0].Name = "v1" }, "Sandbox v1alpha1: the version is gone",
 		},
@@ -72,21 +74,29 @@ func TestWhatBreaksIsSeen(t *testing.T) {
 			func(s *schema, _ *crd) { s.Required = append(s.Required, "user") }, "Sandbox v1alpha1 .spec.user: the field is required now",
 		},
 		"a value that is refused": {
-			field("desiredState", func(s *schema) { s.Enum = s.Enum[:1] }), `Sandbox v1alpha1 .spec.desiredState: the value "Paused" is refused now`,
+			field("desiredState", func(s *schema) { s.Enum = s.Enum[:1] }),
+			`Sandbox v1alpha1 .spec.desiredState: the value "Paused" is refused now`,
 		},
-		"a lower maximum":  {field("user", func(s *schema) { s.MaxLength = new(int64(3)) }), "Sandbox v1alpha1 .spec.user: maxLength is 3 now"},
+		"a lower maximum": {
+			field("user", func(s *schema) { s.MaxLength = new(int64(3)) }), "Sandbox v1alpha1 .spec.user: maxLength is 3 now",
+		},
 		"a higher minimum": {field("env", func(s *schema) { s.MinItems = new(int64(2)) }), "Sandbox v1alpha1 .spec.env: minItems is 2 now"},
 		"another default": {
 			field("user", func(s *schema) { s.Default = &apiextensionsv1.JSON{Raw: []byte(`"root"`)} }),
 			`Sandbox v1alpha1 .spec.user: the default changed from none to "root"`,
 		},
-		"another type": {field("user", func(s *schema) { s.Type = "integer" }), `Sandbox v1alpha1 .spec.user: the type changed from "string" to "integer"`},
+		"another type": {
+			field("user", func(s *schema) { s.Type = "integer" }),
+			`Sandbox v1alpha1 .spec.user: the type changed from "string" to "integer"`,
+		},
 		"another way to merge": {
 			field("env", func(s *schema) { s.XListType, s.XListMapKeys = new("atomic"), []string{"name"} }),
 			`Sandbox v1alpha1 .spec.env: the list's type changed from "map" to "atomic"`,
 		},
 		"a rule": {
-			field("user", func(s *schema) { s.XValidations = append(s.XValidations, apiextensionsv1.ValidationRule{Rule: "self != 'root'"}) }),
+			field("user", func(s *schema) {
+				s.XValidations = append(s.XValidations, apiextensionsv1.ValidationRule{Rule: "self != 'root'"})
+			}),
 			"Sandbox v1alpha1 .spec.user: there is another rule: self != 'root'",
 		},
 	} {

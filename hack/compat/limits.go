@@ -16,22 +16,22 @@ func isTrue(value *bool) bool { return value != nil && *value }
 // compareLimits complains where the current schema refuses a value that the old one takes, or understands it otherwise.
 func (f *findings) compareLimits(where string, old, now *schema) {
 	if old.Type != now.Type || old.XIntOrString != now.XIntOrString {
-		f.add(where, "the type changed from %q to %q", old.Type, now.Type)
+		f.addf(where, "the type changed from %q to %q", old.Type, now.Type)
 	}
 	if was, is := text(old.Default), text(now.Default); was != is {
-		f.add(where, "the default changed from %s to %s", cmp.Or(was, "none"), cmp.Or(is, "none"))
+		f.addf(where, "the default changed from %s to %s", cmp.Or(was, "none"), cmp.Or(is, "none"))
 	}
 	if old.Nullable && !now.Nullable {
-		f.add(where, "null is refused now")
+		f.addf(where, "null is refused now")
 	}
 	if isTrue(old.XPreserveUnknownFields) && !isTrue(now.XPreserveUnknownFields) {
-		f.add(where, "unknown fields are dropped now")
+		f.addf(where, "unknown fields are dropped now")
 	}
 	if now.Pattern != "" && old.Pattern != now.Pattern {
-		f.add(where, "the pattern changed from %q to %q", old.Pattern, now.Pattern)
+		f.addf(where, "the pattern changed from %q to %q", old.Pattern, now.Pattern)
 	}
 	if now.Format != "" && old.Format != now.Format {
-		f.add(where, "the format changed from %q to %q", old.Format, now.Format)
+		f.addf(where, "the format changed from %q to %q", old.Format, now.Format)
 	}
 	f.compareEnum(where, old, now)
 	f.compareNumbers(where, old, now)
@@ -51,12 +51,12 @@ func (f *findings) compareEnum(where string, old, now *schema) {
 		return
 	}
 	if len(old.Enum) == 0 {
-		f.add(where, "only some values are taken now")
+		f.addf(where, "only some values are taken now")
 	}
 	for i := range old.Enum {
 		same := func(value apiextensionsv1.JSON) bool { return text(&value) == text(&old.Enum[i]) }
 		if !slices.ContainsFunc(now.Enum, same) {
-			f.add(where, "the value %s is refused now", text(&old.Enum[i]))
+			f.addf(where, "the value %s is refused now", text(&old.Enum[i]))
 		}
 	}
 }
@@ -74,13 +74,13 @@ func (f *findings) compareNumbers(where string, old, now *schema) {
 
 func atMost[T int64 | float64](f *findings, where, what string, old, now *T) {
 	if now != nil && (old == nil || *now < *old) {
-		f.add(where, "%s is %v now", what, *now)
+		f.addf(where, "%s is %v now", what, *now)
 	}
 }
 
 func atLeast[T int64 | float64](f *findings, where, what string, old, now *T) {
 	if now != nil && (old == nil && *now > 0 || old != nil && *now > *old) {
-		f.add(where, "%s is %v now", what, *now)
+		f.addf(where, "%s is %v now", what, *now)
 	}
 }
 
@@ -88,13 +88,13 @@ func atLeast[T int64 | float64](f *findings, where, what string, old, now *T) {
 func (f *findings) compareLists(where string, old, now *schema) {
 	was, is := value(old.XListType), value(now.XListType)
 	if was != is {
-		f.add(where, "the list's type changed from %q to %q", was, is)
+		f.addf(where, "the list's type changed from %q to %q", was, is)
 	}
 	if was, is := strings.Join(old.XListMapKeys, ","), strings.Join(now.XListMapKeys, ","); was != is {
-		f.add(where, "the list's keys changed from %q to %q", was, is)
+		f.addf(where, "the list's keys changed from %q to %q", was, is)
 	}
 	if was, is := value(old.XMapType), value(now.XMapType); was != is {
-		f.add(where, "the map's type changed from %q to %q", was, is)
+		f.addf(where, "the map's type changed from %q to %q", was, is)
 	}
 }
 
@@ -110,7 +110,7 @@ func (f *findings) compareRules(where string, old, now *schema) {
 	for _, rule := range now.XValidations {
 		same := func(was apiextensionsv1.ValidationRule) bool { return was.Rule == rule.Rule }
 		if !slices.ContainsFunc(old.XValidations, same) {
-			f.add(where, "there is another rule: %s", strings.Join(strings.Fields(rule.Rule), " "))
+			f.addf(where, "there is another rule: %s", strings.Join(strings.Fields(rule.Rule), " "))
 		}
 	}
 }

@@ -57,8 +57,8 @@ func run(base, accepted string) error {
 		fmt.Println(b)
 	}
 	if len(breaks) > 0 {
-		return fmt.Errorf("%d changes since %s break objects or manifests that were fine before: take them back, or, where they are meant, "+
-			"put them into %s, and tell users in CHANGELOG.md", len(breaks), from, accepted)
+		return fmt.Errorf("%d changes since %s break objects or manifests that were fine before: take them back, or, "+
+			"where they are meant, put them into %s, and tell users in CHANGELOG.md", len(breaks), from, accepted)
 	}
 	fmt.Printf("Objects and manifests of %s are fine with the CRDs in %s.\n", from, bases)
 	return nil
@@ -106,7 +106,7 @@ func readFolder(folder string) ([]apiextensionsv1.CustomResourceDefinition, erro
 	}
 	var found []apiextensionsv1.CustomResourceDefinition
 	for _, name := range names {
-		content, err := os.ReadFile(name) //nolint:gosec // a folder of this repository
+		content, err := os.ReadFile(name)
 		if err != nil {
 			return nil, err
 		}
@@ -130,7 +130,7 @@ func add(crds []apiextensionsv1.CustomResourceDefinition, name string, content [
 
 // readAccepted reads lines as this program prints them; a line that begins with # is a comment.
 func readAccepted(name string) ([]string, error) {
-	file, err := os.Open(name) //nolint:gosec // whoever calls this names it
+	file, err := os.Open(name)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}

@@ -64,7 +64,8 @@ func TestAReleaseIsWhatItsSignatureSays(t *testing.T) {
 	release := "../../dist/release"
 	t.Cleanup(func() { _ = os.RemoveAll(release) })
 	for _, name := range []string{
-		"manager-linux-amd64", "install.yaml", "crds.yaml", "sandbox-operator-0.0.1-test.tgz", "sbom.cdx.json", "notes.md", "checksums.txt", "checksums.txt.sig",
+		"manager-linux-amd64", "install.yaml", "crds.yaml", "sandbox-operator-0.0.1-test.tgz", "sbom.cdx.json", "notes.md",
+		"checksums.txt", "checksums.txt.sig",
 	} {
 		g.Expect(filepath.Join(release, name)).To(BeAnExistingFile())
 	}

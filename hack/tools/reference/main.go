@@ -160,7 +160,9 @@ func (p *page) rules(part string, root field) {
 	var messages []string
 	paths := map[string][]string{}
 	for _, r := range gatherRules(part, root) {
-		within := func(path string) bool { return strings.HasPrefix(r.path, path+".") || strings.HasPrefix(r.path, path+"[") }
+		within := func(path string) bool {
+			return strings.HasPrefix(r.path, path+".") || strings.HasPrefix(r.path, path+"[")
+		}
 		if slices.ContainsFunc(p.repeated, within) || slices.Contains(p.repeated, r.path) {
 			continue
 		}

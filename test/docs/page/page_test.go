@@ -11,7 +11,8 @@ import (
 	"github.com/sandbox-operator/sandbox-operator/test/docs/page"
 )
 
-const text = "# Title\n\n<!-- ends: a=Failed/Exited -->\n<!-- with: NAME=box -->\n```console\n$ kubectl get sbx NAME\nbox\n\n$ echo \\\n  two\n" +
+const text = "# Title\n\n<!-- ends: a=Failed/Exited -->\n<!-- with: NAME=box -->\n" +
+	"```console\n$ kubectl get sbx NAME\nbox\n\n$ echo \\\n  two\n" +
 	"two\n```\n\n1. A list\n\n   ```sh\n   one\n     two\n   ```\n"
 
 func TestBlocksHaveTheirNotesAndPlaces(t *testing.T) {
@@ -39,10 +40,16 @@ func TestEntriesAreCommandsWithTheirOutput(t *testing.T) {
 
 func TestWhatPassesIsNotCompared(t *testing.T) {
 	g := NewWithT(t)
-	was := "NAME    SANDBOX            MILLIS   AGE   MESSAGE\nhello   hello-510e50d11f   40       1s    it ended\nwaits   box                         14s   it waits"
-	is := "NAME    SANDBOX            MILLIS   AGE     MESSAGE\nhello   hello-00ff00ff00   1040     11m1s   it ended\nwaits   box                         4s      it waits"
+	was := "NAME    SANDBOX            MILLIS   AGE   MESSAGE\n" +
+		"hello   hello-510e50d11f   40       1s    it ended\n" +
+		"waits   box                         14s   it waits"
+	is := "NAME    SANDBOX            MILLIS   AGE     MESSAGE\n" +
+		"hello   hello-00ff00ff00   1040     11m1s   it ended\n" +
+		"waits   box                         4s      it waits"
 	g.Expect(page.Lasting(was)).To(Equal(page.Lasting(is)))
-	other := "NAME    SANDBOX            MILLIS   AGE     MESSAGE\nhello   hello-00ff00ff00            11m1s   it ended\nwaits   box                         4s      it waits"
+	other := "NAME    SANDBOX            MILLIS   AGE     MESSAGE\n" +
+		"hello   hello-00ff00ff00            11m1s   it ended\n" +
+		"waits   box                         4s      it waits"
 	g.Expect(page.Lasting(was)).NotTo(Equal(page.Lasting(other)), "a number that is missing is a difference")
 	g.Expect(page.Lasting("made sbx-32496ff5-d4a3-46b6-8a5c-cb2e76200f27-1")).
 		To(Equal(page.Lasting("made sbx-00000000-d4a3-46b6-8a5c-cb2e76200f27-1")))

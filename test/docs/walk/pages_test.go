@@ -109,5 +109,5 @@ func rewrite(p page.Page, texts map[int]string) error {
 	for _, i := range slices.Backward(slices.Sorted(maps.Keys(texts))) {
 		text = text[:blocks[i].Start] + texts[i] + text[blocks[i].End:]
 	}
-	return os.WriteFile(filepath.Join(root, p.Name), []byte(text), 0o644) //nolint:gosec // pages are for everybody
+	return os.WriteFile(filepath.Join(root, p.Name), []byte(text), 0o644)
 }

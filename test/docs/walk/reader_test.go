@@ -66,9 +66,9 @@ func newReader(t *testing.T, p page.Page) *reader {
 	g.Expect(bed.Client.Create(t.Context(), room)).To(Succeed())
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Log(bed.Report(room.Name)) //nolint:contextcheck // see there
+			t.Log(bed.Report(room.Name))
 		}
-		if err := deleted(context.Background(), room); err != nil {
+		if err := deleted(context.WithoutCancel(t.Context()), room); err != nil {
 			t.Error(err)
 		}
 	})
@@ -213,7 +213,7 @@ func (r *reader) console(index int, block page.Block) {
 func (r *reader) sees(block page.Block, entry page.Entry) (string, bool) {
 	r.t.Helper()
 	command, wanted := block.Fill(entry.Command), page.Lasting(block.Fill(entry.Output))
-	patience := testbed.Patience
+	patience := 3 * testbed.Patience
 	if update {
 		patience = 12 * time.Second
 	}
@@ -270,6 +270,6 @@ func (r *reader) ends() {
 		r.Eventually(func(g Gomega) {
 			g.Expect(bed.Client.Get(r.t.Context(), client.ObjectKeyFromObject(run), run)).To(Succeed())
 			g.Expect(string(run.Status.Outcome)+"/"+run.Status.Reason).To(Equal(wanted), testbed.StateOf(run))
-		}).WithTimeout(testbed.Patience).WithPolling(100 * time.Millisecond).Should(Succeed())
+		}).WithTimeout(3 * testbed.Patience).WithPolling(100 * time.Millisecond).Should(Succeed())
 	}
 }
