@@ -12,9 +12,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 	"github.com/sandbox-operator/sandbox-operator/internal/provider"
@@ -34,7 +32,6 @@ func (s *shared) setupFollower(mgr ctrl.Manager, name string, empty func() clien
 	return ctrl.NewControllerManagedBy(mgr).
 		Named(name).
 		For(empty(), builder.WithPredicates(changed)).
-		Watches(&v1alpha1.Sandbox{}, handler.EnqueueRequestsFromMapFunc(r.freed), builder.WithPredicates(onlyDeletes())).
 		WithOptions(s.providerOptions()).
 		Complete(unhurried{r})
 }
@@ -116,12 +113,4 @@ func readyChanged() predicate.Predicate {
 				before.ObservedGeneration != after.ObservedGeneration
 		},
 	}
-}
-
-// freed notes that a Sandbox left. Nobody here waits for that but others of its kind.
-func (r *follower) freed(_ context.Context, object client.Object) []reconcile.Request {
-	if sandbox, ok := object.(*v1alpha1.Sandbox); ok {
-		r.left(sandbox, provider.Of(r.empty()).Kind)
-	}
-	return nil
 }
