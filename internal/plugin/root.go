@@ -15,6 +15,8 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/sandbox-operator/sandbox-operator/internal/plugin/cli"
+	"github.com/sandbox-operator/sandbox-operator/internal/plugin/describe"
+	"github.com/sandbox-operator/sandbox-operator/internal/plugin/files"
 )
 
 // Main runs the program's own arguments, and returns the exit code.
@@ -57,6 +59,8 @@ func NewCommand(f *cli.Factory) *cobra.Command {
 		pauseCommand(f), resumeCommand(f), deleteCommand(f),
 		versionCommand(f),
 	)
+	root.AddCommand(files.Commands(f)...)
+	root.AddCommand(describe.Command(f))
 	return root
 }
 
