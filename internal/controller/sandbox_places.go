@@ -11,28 +11,18 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
+	"github.com/sandbox-operator/sandbox-operator/internal/metrics"
 	"github.com/sandbox-operator/sandbox-operator/internal/provider"
 )
 
 // placePoll is how often a Sandbox that waits for a place asks, beside being woken when one becomes free.
 const placePoll = 30 * time.Second
-
-// waitingGauge tells how many Sandboxes wait for a place. How many wait before one of them is no condition, which would be
-// written again with each that goes.
-var waitingGauge = prometheus.NewGaugeVec(prometheus.GaugeOpts{
-	Name: "sandbox_operator_waiting_sandboxes",
-	Help: "Sandboxes that wait for a place within limits.maxSandboxes, by kind and UID of the provider.",
-}, []string{"kind", "provider"})
-
-func init() { metrics.Registry.MustRegister(waitingGauge) }
 
 // places give out what this instance's part of limits.maxSandboxes leaves, in the order in which the Sandboxes were created.
 type places struct {
@@ -42,10 +32,21 @@ type places struct {
 	taken map[string]map[types.UID]bool
 	// waiting are those that were sent away, by provider.
 	waiting map[string]map[types.UID]*v1alpha1.Sandbox
+	// limited are the providers with a limit that were asked for a place.
+	limited map[string]limitedProvider
+}
+
+// limitedProvider is one, and how many places this instance may give out.
+type limitedProvider struct {
+	metrics.Provider
+	part int
 }
 
 func newPlaces() *places {
-	return &places{taken: map[string]map[types.UID]bool{}, waiting: map[string]map[types.UID]*v1alpha1.Sandbox{}}
+	return &places{
+		taken: map[string]map[types.UID]bool{}, waiting: map[string]map[types.UID]*v1alpha1.Sandbox{},
+		limited: map[string]limitedProvider{},
+	}
 }
 
 // placeError says that there is no place now.
@@ -79,6 +80,9 @@ func (l *places) take(ctx context.Context, p *sandboxPass, identity v1alpha1.Pro
 	var sandboxes v1alpha1.SandboxList
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
+	l.limited[identity.UID] = limitedProvider{
+		metrics.Provider{Namespace: chosen.Object.GetNamespace(), Name: chosen.Object.GetName()}, part,
+	}
 	err = p.client.List(ctx, &sandboxes, client.InNamespace(chosen.Object.GetNamespace()), client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return nil, fmt.Errorf("listing sandboxes: %w", err)
@@ -96,12 +100,10 @@ func (l *places) take(ctx context.Context, p *sandboxPass, identity v1alpha1.Pro
 	}
 	if before >= part {
 		set(l.waiting, identity.UID, p.sandbox.UID, p.sandbox.DeepCopy())
-		l.measure(identity)
 		return nil, &placeError{most, part}
 	}
 	set(l.taken, identity.UID, p.sandbox.UID, true)
 	delete(l.waiting[identity.UID], p.sandbox.UID)
-	l.measure(identity)
 	return func() {
 		l.mutex.Lock()
 		defer l.mutex.Unlock()
@@ -173,14 +175,19 @@ func (l *places) freed(identity *v1alpha1.ProviderIdentity, w *wakes) {
 	}
 }
 
-// forget drops a Sandbox that waits no more.
+// forget drops a Sandbox that waits no more, as its provider has no limit.
 func (l *places) forget(identity v1alpha1.ProviderIdentity, uid types.UID) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	if _, ok := l.waiting[identity.UID][uid]; ok {
-		delete(l.waiting[identity.UID], uid)
-		l.measure(identity)
-	}
+	delete(l.waiting[identity.UID], uid)
+	delete(l.limited, identity.UID)
+}
+
+// forgetProvider drops a provider that is gone.
+func (l *places) forgetProvider(uid types.UID) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	delete(l.limited, string(uid))
 }
 
 // forgetAll drops a Sandbox that is gone.
@@ -202,7 +209,12 @@ func (s *shared) left(sandbox *v1alpha1.Sandbox, kind v1alpha1.ProviderKind) {
 	}
 }
 
-// measure updates the metric. The mutex is held.
-func (l *places) measure(identity v1alpha1.ProviderIdentity) {
-	waitingGauge.WithLabelValues(string(identity.Kind), identity.UID).Set(float64(len(l.waiting[identity.UID])))
+// observe tells how many wait. How many wait before one of them is no condition, which would be written again with each that goes.
+func (l *places) observe(say func(gauge *metrics.Gauge, value float64, labels ...string)) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	for uid, limited := range l.limited {
+		say(metrics.WaitingSandboxes, float64(len(l.waiting[uid])), limited.Labels(nil)...)
+		say(metrics.Places, float64(limited.part), limited.Labels(nil)...)
+	}
 }

@@ -70,7 +70,7 @@ func (d *Door) HasUniqueNames() bool {
 // Reserve takes a place for one call, so that a caller can do what must come before the call only when the call can be made.
 // The first call with the returned context uses it; release gives it back where no call was made.
 func (d *Door) Reserve(ctx context.Context, operation string) (with context.Context, release func(), err error) {
-	if err := d.account.enter(namespaceOf(ctx), d.registration.Name, operation, time.Now()); err != nil {
+	if err := d.enter(ctx, operation); err != nil {
 		return ctx, func() {}, err
 	}
 	r := &reservation{account: d.account}
@@ -259,7 +259,7 @@ func effect(ctx context.Context, d *Door, operation string, timeout time.Duratio
 func call[T any](ctx context.Context, d *Door, operation string, timeout time.Duration, do func(context.Context) (T, error)) (T, error) {
 	var zero T
 	if !d.account.takeReserved(ctx) {
-		if err := d.account.enter(namespaceOf(ctx), d.registration.Name, operation, time.Now()); err != nil {
+		if err := d.enter(ctx, operation); err != nil {
 			return zero, err
 		}
 	}
@@ -269,7 +269,7 @@ func call[T any](ctx context.Context, d *Door, operation string, timeout time.Du
 	result, err := do(ctx)
 	err = d.typed(ctx, operation, err)
 	d.account.leave(accountError(err), time.Now())
-	observe(ctx, d.identity.Backend, operation, err, time.Since(began))
+	d.observe(ctx, operation, err, time.Since(began))
 	if errors.Is(err, backends.Unauthorized) {
 		d.refused.Store(true)
 	}
