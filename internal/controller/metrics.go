@@ -16,6 +16,16 @@ import (
 	"github.com/sandbox-operator/sandbox-operator/internal/provider"
 )
 
+func init() {
+	// An outcome that never came is 0, so that its first one is an increase.
+	for _, outcome := range []v1alpha1.ExecOutcome{
+		v1alpha1.OutcomeSucceeded, v1alpha1.OutcomeFailed, v1alpha1.OutcomeTimedOut, v1alpha1.OutcomeCancelled,
+		v1alpha1.OutcomeSandboxLost, v1alpha1.OutcomeStartFailed, v1alpha1.OutcomeUnknown,
+	} {
+		metrics.ExecsFinished.WithLabelValues(string(outcome))
+	}
+}
+
 // timed measures a pass. The function that it returns is called at its end, with what was done.
 func timed(ctx context.Context, kind string) (context.Context, func(action string)) {
 	began := time.Now()
