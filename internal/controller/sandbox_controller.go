@@ -114,7 +114,9 @@ func (r *sandboxReconciler) Reconcile(ctx context.Context, request ctrl.Request)
 	}
 	action := decideSandbox(p.facts())
 	ctx, done := timed(ctx, "Sandbox")
+	ctx, traced := traceSandbox(ctx, p.sandbox, action)
 	result, err := pass(p.do(ctx, action))
+	traced(err)
 	done(string(action))
 	if err != nil {
 		return result, err
@@ -240,6 +242,7 @@ func (p *sandboxPass) record(ctx context.Context) error {
 		return err
 	}
 	countReady(was, &p.sandbox.Status)
+	tellReady(was, p.sandbox, p.clock.Now())
 	if ended {
 		p.places.freed(status.Provider, p.wakes)
 	}

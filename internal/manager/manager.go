@@ -8,7 +8,6 @@ package manager
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -46,6 +45,9 @@ type settings struct {
 	metricsAddress, probeAddress, profilingAddress string
 	secureMetrics                                  bool
 	metricsLimit                                   int
+	tracingEndpoint                                string
+	tracingRatio                                   float64
+	logFormat                                      string
 	leaderElect                                    bool
 	lease                                          leaseTimes
 	installation, namespace                        string
@@ -91,6 +93,7 @@ func Main(registry *backends.Registry, version string, variations ...Variation) 
 		return
 	}
 	s.version, s.variations = version, variations
+	s.formLogs()
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&s.zap)))
 	if err := run(ctrl.SetupSignalHandler(), s, registry); err != nil {
 		ctrl.Log.Error(err, "The manager ends with an error")
@@ -106,6 +109,12 @@ func flags(registry *backends.Registry) *settings {
 	f.BoolVar(&s.secureMetrics, "metrics-secure", true, "Serve metrics over HTTPS, to those who may read /metrics only.")
 	f.IntVar(&s.metricsLimit, "metrics-limit", metrics.DefaultLimit,
 		"How many providers, and how many namespaces, have values of their own in the labels of metrics; the rest is counted as other.")
+	f.StringVar(&s.tracingEndpoint, "tracing-endpoint", "",
+		"Where traces go: a collector's URL for OTLP over HTTP, such as http://collector.monitoring:4318. Default: none are made.")
+	f.Float64Var(&s.tracingRatio, "tracing-ratio", 1,
+		"Which part of the Sandboxes and SandboxExecs is traced, 0 to 1. Those with a trace context in the annotation "+
+			v1alpha1.TraceparentAnnotation+" are traced where that one is sampled.")
+	f.StringVar(&s.logFormat, "log-format", "", "Form of the log: json or text. Default: what --zap-encoder says, else json.")
 	f.StringVar(&s.probeAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz; 0 = none.")
 	f.StringVar(&s.profilingAddress, "pprof-bind-address", "0",
 		"Address of the profiles of CPU, memory and locks under /debug/pprof, such as 127.0.0.1:8082; 0 = none. They are not "+
@@ -163,8 +172,8 @@ func (s *settings) check() error {
 		return fmt.Errorf("--zap-log-level can be %d at most: above it, the Kubernetes client logs the Secrets that it reads",
 			mostVerbose)
 	}
-	if s.metricsLimit < 1 {
-		return errors.New("--metrics-limit must be 1 or more")
+	if err := s.checkTelling(); err != nil {
+		return err
 	}
 	return s.shards.check()
 }
@@ -215,8 +224,11 @@ func run(ctx context.Context, s *settings, registry *backends.Registry) error {
 	if err := controller.Setup(ctx, mgr, options); err != nil {
 		return err
 	}
-	metrics.SetLimit(s.metricsLimit)
-	metrics.BuildInfo.WithLabelValues(s.version, goruntime.Version()).Set(1)
+	stopTracing, err := s.startTelling(ctx)
+	if err != nil {
+		return err
+	}
+	defer stopTracing()
 	ctrl.Log.Info("Starting", "version", s.version, "installation", s.installation, "namespace", s.namespace, "shard", shard.Name,
 		"instances", shard.Instances)
 	return mgr.Start(untilDrained(ctx, options.Drain, s.drainTimeout))

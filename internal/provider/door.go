@@ -15,6 +15,7 @@ import (
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
+	"github.com/sandbox-operator/sandbox-operator/internal/tracing"
 )
 
 // Door is the way to one provider. Its methods are those of the backend, each with a deadline, within the account's limits,
@@ -265,9 +266,11 @@ func call[T any](ctx context.Context, d *Door, operation string, timeout time.Du
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	ctx, traced := tracing.Call(ctx, d.identity.Backend, d.identity.Name, operation)
 	began := time.Now()
 	result, err := do(ctx)
 	err = d.typed(ctx, operation, err)
+	traced(codeOf(err), err)
 	d.account.leave(accountError(err), time.Now())
 	d.observe(ctx, operation, err, time.Since(began))
 	if errors.Is(err, backends.Unauthorized) {
