@@ -16,6 +16,7 @@ import (
 
 	"github.com/sandbox-operator/sandbox-operator/internal/plugin/cli"
 	"github.com/sandbox-operator/sandbox-operator/internal/plugin/describe"
+	"github.com/sandbox-operator/sandbox-operator/internal/plugin/doctor"
 	"github.com/sandbox-operator/sandbox-operator/internal/plugin/files"
 	providerlist "github.com/sandbox-operator/sandbox-operator/internal/plugin/providers"
 )
@@ -61,7 +62,7 @@ func NewCommand(f *cli.Factory) *cobra.Command {
 	)
 	root.AddCommand(files.Commands(f)...)
 	root.AddCommand(providerlist.Commands(f)...)
-	root.AddCommand(describe.Command(f))
+	root.AddCommand(describe.Command(f), doctor.Command(f))
 	return root
 }
 
