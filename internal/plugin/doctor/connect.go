@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
@@ -80,11 +81,11 @@ func (p *patient) cluster() ([]Finding, bool) {
 	if err != nil {
 		return []Finding{broken(check, err)}, false
 	}
-	discovery, err := p.factory.ToDiscoveryClient()
+	asks, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
 		return []Finding{broken(check, err)}, false
 	}
-	version, err := discovery.ServerVersion()
+	version, err := asks.ServerVersion()
 	if err != nil {
 		return []Finding{broken(check, err)}, false
 	}

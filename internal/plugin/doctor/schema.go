@@ -12,6 +12,7 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/discovery"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 )
@@ -65,11 +66,15 @@ func (p *patient) schemas(ctx context.Context) []Finding {
 // served asks who may not read CRDs what the API server has.
 func (p *patient) served() []Finding {
 	const check = "CRDs"
-	discovery, err := p.factory.ToDiscoveryClient()
+	config, err := p.factory.ToRESTConfig()
 	if err != nil {
 		return []Finding{broken(check, err)}
 	}
-	list, err := discovery.ServerResourcesForGroupVersion(v1alpha1.GroupVersion.String())
+	asks, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return []Finding{broken(check, err)}
+	}
+	list, err := asks.ServerResourcesForGroupVersion(v1alpha1.GroupVersion.String())
 	if err != nil || len(list.APIResources) == 0 {
 		return []Finding{failed(check, "install the operator (docs/install.md), or choose another cluster with --context",
 			"the cluster has no kinds of %s", v1alpha1.GroupVersion)}
