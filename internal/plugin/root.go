@@ -44,12 +44,13 @@ func NewCommand(f *cli.Factory) *cobra.Command {
 		Short: "Run commands and code in sandboxes",
 		Long: "Run commands and code in sandboxes of any provider, through the Kubernetes API alone.\n\n" +
 			"Begin with: kubectl sandbox run -- echo hello",
-		Annotations:       map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl sandbox"},
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		DisableAutoGenTag: true,
-		Args:              unknownCommand,
-		RunE:              func(command *cobra.Command, _ []string) error { return command.Help() },
+		Annotations:                map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl sandbox"},
+		SilenceErrors:              true,
+		SilenceUsage:               true,
+		DisableAutoGenTag:          true,
+		Args:                       unknownCommand,
+		SuggestionsMinimumDistance: 2,
+		RunE:                       func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
 	f.AddFlags(root.PersistentFlags())
 	root.SetFlagErrorFunc(func(command *cobra.Command, err error) error {
@@ -73,7 +74,7 @@ func unknownCommand(root *cobra.Command, arguments []string) error {
 	}
 	next := root.CommandPath() + " --help lists the commands"
 	if similar := root.SuggestionsFor(arguments[0]); len(similar) > 0 {
-		next = "did you mean " + strings.Join(similar, " or ") + "?"
+		next += " (did you mean " + strings.Join(similar, " or ") + "?)"
 	}
 	return cli.Fail(next, "there is no command %q", arguments[0])
 }

@@ -8,7 +8,6 @@ package plugin_test
 import (
 	"context"
 	"net"
-	"os"
 	"strings"
 	"time"
 
@@ -30,9 +29,9 @@ var _ = Describe("What is wrong", func() {
 	// fails expects one line and the exit code 125.
 	fails := func(done ran, line string) {
 		GinkgoHelper()
-		Expect(done.code).To(Equal(125), done.err)
-		Expect(done.out).To(BeEmpty())
-		Expect(done.err).To(Equal("error: " + line + "\n"))
+		Expect(done.Code).To(Equal(125), done.Err)
+		Expect(done.Out).To(BeEmpty())
+		Expect(done.Err).To(Equal("error: " + line + "\n"))
 	}
 
 	It("is said in one line, with what to type next", func(ctx context.Context) {
@@ -42,16 +41,17 @@ var _ = Describe("What is wrong", func() {
 		fails(run("--context", "nowhere"), `context "nowhere" does not exist; kubectl config get-contexts lists those that do`)
 		fails(run("--kubeconfig", "nowhere"), `there is no kubeconfig nowhere; set KUBECONFIG, or name another with --kubeconfig`)
 		fails(run("-n", "nowhere"), `namespace "nowhere" does not exist; kubectl create namespace nowhere makes it, -n chooses another`)
-		fails(run("--as", "nobody", "--provider", "csbxp/local"), `sandboxexecs.sandboxes.run is forbidden: User "nobody" cannot create resource `+
-			`"sandboxexecs" in API group "sandboxes.run" in the namespace "`+here.Namespace+
+		fails(run("--as", "nobody", "--provider", "csbxp/local"), `sandboxexecs.sandboxes.run is forbidden: `+
+			`User "nobody" cannot create resource "sandboxexecs" in API group "sandboxes.run" in the namespace "`+here.Namespace+
 			`"; ask for the ClusterRole edit in this namespace, or for sandbox-operator-sandboxexec-editor-role`)
 		fails(run("--provider", "none"), `ClusterSandboxProvider "none" does not exist; kubectl get csbxp,sbxp lists those that do`)
 		fails(run("--in", "none"), `Sandbox "none" does not exist in this namespace; `+
 			`kubectl sandbox get lists those that do; -n chooses another namespace`)
-		fails(here.sandbox(ctx, "run", "echo", "hi"), "the command is not marked as one; write -- before it: kubectl sandbox run -- echo hi")
+		fails(here.sandbox(ctx, "run", "echo", "hi"),
+			"the command is not marked as one; write -- before it: kubectl sandbox run -- echo hi")
 		fails(run("--timeout", "soon"), `invalid argument "soon" for "--timeout" flag: time: invalid duration "soon"; `+
 			"kubectl sandbox run --help lists the flags")
-		fails(here.sandbox(ctx, "ran"), `there is no command "ran"; did you mean run?`)
+		fails(here.sandbox(ctx, "ran"), `there is no command "ran"; kubectl sandbox --help lists the commands (did you mean run?)`)
 	})
 
 	It("is that no provider is the default, or more than one", func(ctx context.Context) {
@@ -78,11 +78,11 @@ var _ = Describe("What is wrong", func() {
 		Expect(bed.Running().Freeze()).To(Succeed())
 		DeferCleanup(bed.Running().Thaw)
 		done := here.sandbox(ctx, "run", "--operator-timeout", "6s", "--", "true")
-		Expect(done.code).To(Equal(125))
-		lines := strings.Split(strings.TrimSpace(done.err), "\n")
+		Expect(done.Code).To(Equal(125))
+		const command = "kubectl get pods -A -l app.kubernetes.io/name=sandbox-operator shows whether one runs"
+		lines := strings.Split(strings.TrimSpace(done.Err), "\n")
 		Expect(lines).To(HaveExactElements(
-			"kubectl sandbox: no operator has seen the run yet; kubectl get pods -A -l app.kubernetes.io/name=sandbox-operator shows whether one runs",
-			"error: no operator has seen the run within 6s; kubectl get pods -A -l app.kubernetes.io/name=sandbox-operator shows whether one runs"))
+			"kubectl sandbox: no operator has seen the run yet; "+command, "error: no operator has seen the run within 6s; "+command))
 		var left v1alpha1.SandboxExecList
 		Expect(bed.Client.List(ctx, &left, client.InNamespace(here.Namespace))).To(Succeed())
 		Expect(left.Items).To(BeEmpty(), "it would run when nobody waits for it any more")
@@ -94,7 +94,9 @@ var _ = Describe("What is wrong", func() {
 		DeferCleanup(plane.Stop)
 		const missing = "sandbox-operator is not installed in this cluster: it has no kinds of sandboxes.run; " +
 			"install it (docs/install.md), or choose another cluster with --context"
-		for _, arguments := range [][]string{{"run", "--", "true"}, {"get"}, {"get", "box"}, {"exec", "box", "--", "true"}, {"pause", "box"}} {
+		for _, arguments := range [][]string{
+			{"run", "--", "true"}, {"get"}, {"get", "box"}, {"exec", "box", "--", "true"}, {"pause", "box"},
+		} {
 			fails(here.sandbox(ctx, append([]string{"--kubeconfig", plane.Kubeconfig, "-n", "default"}, arguments...)...), missing)
 		}
 
@@ -105,16 +107,15 @@ var _ = Describe("What is wrong", func() {
 		done := here.sandbox(ctx, "run", "--server", "https://"+address, "--", "true")
 		fails(done, "the API server at "+address+" can't be reached: dial tcp "+address+": connect: connection refused; "+
 			"see whether the cluster is up, and kubectl config current-context for which one it is")
-		Expect(done.took).To(BeNumerically("<", 10*time.Second))
+		Expect(done.Took).To(BeNumerically("<", 10*time.Second))
 	})
 
 	It("is never said in colours or at length to a program", func(ctx context.Context) {
-		Expect(os.WriteFile(here.dir+"/bad.yaml", []byte("apiVersion: sandboxes.run/v1alpha1\nkind: Sandbox\nspec: {imagine: x}\n"), 0o600)).
-			To(Succeed())
+		here.write("bad.yaml", "apiVersion: sandboxes.run/v1alpha1\nkind: Sandbox\nspec: {imagine: x}\n")
 		done := here.sandbox(ctx, "create", "-f", "bad.yaml")
-		Expect(done.code).To(Equal(125))
-		Expect(done.err).To(And(HavePrefix("error: bad.yaml is no manifest of one Sandbox: "), ContainSubstring(`unknown field "spec.imagine"`)))
-		Expect(strings.Count(done.err, "\n")).To(Equal(1))
-		Expect(done.err).NotTo(ContainSubstring("\x1b"))
+		Expect(done.Code).To(Equal(125))
+		Expect(done.Err).To(And(HavePrefix("error: bad.yaml is no manifest of one Sandbox: "), ContainSubstring(`unknown field "imagine"`)))
+		Expect(strings.Count(done.Err, "\n")).To(Equal(1))
+		Expect(done.Err).NotTo(ContainSubstring("\x1b"))
 	})
 })

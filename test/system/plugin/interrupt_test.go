@@ -33,7 +33,8 @@ var _ = Describe("Ctrl-C", func() {
 	}
 
 	It("cancels the run, says so, waits for its end and prints what came until then", func(ctx context.Context) {
-		running := here.start(ctx, "run", "--provider", "local", "--", "sh", "-c", "trap 'echo told; exit 7' TERM; echo begun; sleep 600 & wait")
+		running := here.start(ctx, "run", "--provider", "local", "--", "sh", "-c",
+			"trap 'echo told; exit 7' TERM; echo begun; sleep 600 & wait")
 		running.eventuallyPrints("begun\n")
 		running.signal(os.Interrupt)
 		Expect(running.ends()).To(Equal(130))

@@ -71,12 +71,12 @@ var _ = Describe("A sandbox on the command line", func() {
 		}).WithTimeout(testbed.Patience).Should(Succeed())
 		Expect(here.succeeds(ctx, "url", "box")).To(MatchRegexp(`(?m)^web +http://.*\nport-9090 +http://`))
 		Expect(here.succeeds(ctx, "url", "box", "8080")).To(Equal(url))
-		Expect(here.sandbox(ctx, "url", "box", "1").err).To(Equal("error: sandbox box has no port 1; kubectl sandbox url box lists them\n"))
+		Expect(here.sandbox(ctx, "url", "box", "1").Err).To(Equal("error: sandbox box has no port 1; kubectl sandbox url box lists them\n"))
 	})
 
 	It("is completed by its name", func(ctx context.Context) {
 		here.succeeds(ctx, "create", "box", "--provider", "local", "--wait")
-		Expect(here.sandbox(ctx, "__complete", "exec", "").out).To(HavePrefix("box\tRunning\n:4\n"))
-		Expect(here.sandbox(ctx, "__complete", "run", "--provider", "").out).To(ContainSubstring("local\tlocal\n"))
+		Expect(here.sandbox(ctx, "__complete", "exec", "").Out).To(HavePrefix("box\tRunning\n:4\n"))
+		Expect(here.sandbox(ctx, "__complete", "run", "--provider", "").Out).To(ContainSubstring("local\tlocal\n"))
 	})
 })

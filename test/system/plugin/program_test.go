@@ -59,9 +59,9 @@ func (p *place) command(ctx context.Context, arguments ...string) *exec.Cmd {
 
 // ran is what came of it.
 type ran struct {
-	out, err string
-	code     int
-	took     time.Duration
+	Out, Err string
+	Code     int
+	Took     time.Duration
 }
 
 // sandbox runs the plugin to its end.
@@ -94,8 +94,8 @@ func codeOf(err error) int {
 func (p *place) succeeds(ctx context.Context, arguments ...string) string {
 	GinkgoHelper()
 	done := p.sandbox(ctx, arguments...)
-	Expect(done.code).To(BeZero(), done.err)
-	return done.out
+	Expect(done.Code).To(BeZero(), done.Err)
+	return done.Out
 }
 
 // process is the plugin while it runs.
@@ -103,7 +103,7 @@ type process struct {
 	*exec.Cmd
 	out, err *lockedBuffer
 	ended    chan struct{}
-	code     int
+	Code     int
 }
 
 // start starts it, and ends it with the spec.
@@ -117,7 +117,7 @@ func (p *place) start(ctx context.Context, arguments ...string) *process {
 	go func() {
 		defer GinkgoRecover()
 		defer close(running.ended)
-		running.code = codeOf(running.Wait())
+		running.Code = codeOf(running.Wait())
 	}()
 	DeferCleanup(func() {
 		_ = running.Process.Kill()
@@ -142,7 +142,7 @@ func (r *process) signal(s os.Signal) {
 func (r *process) ends() int {
 	GinkgoHelper()
 	Eventually(r.ended).WithTimeout(testbed.Patience).Should(BeClosed(), func() string { return r.out.String() + r.err.String() })
-	return r.code
+	return r.Code
 }
 
 // lockedBuffer is written to while it is read.

@@ -7,7 +7,7 @@
 // real manager with real sandboxes.
 //
 // program_test.go is that process. run_test.go has what run and exec do, interrupt_test.go how they are ended, objects_test.go the
-// commands on sandboxes, failures_test.go what a user reads when something is wrong, and speed_test.go how long it all takes.
+// commands on sandboxes, and failures_test.go what a user reads when something is wrong. How long it takes is in budgets.
 package plugin_test
 
 import (
