@@ -122,7 +122,7 @@ var _ = Describe("A kustomization with our kinds", func() {
 		Expect(err).To(MatchError(ContainSubstring("command is immutable: create another SandboxExec to run another command")))
 
 		// Argo CD's Replace=true alone is kubectl replace, which is refused as well; with Force=true it deletes and makes anew, as
-		// Flux does with force: Enabled.
+		// Flux does with force: enabled.
 		file := filepath.Join(GinkgoT().TempDir(), "job.yaml")
 		text, err := yaml.Marshal(other.Object)
 		Expect(err).NotTo(HaveOccurred())
