@@ -17,6 +17,8 @@ CONTAINER_TOOL ?= docker
 PKG ?= ./...
 MEASURING := ./test/system/budgets
 TESTFLAGS ?=
+# The revision that `make compat` and `make test-upgrade` compare with.
+BASE ?=
 # Arguments for `make run`, such as ARGS=--backends=local
 ARGS ?=
 
@@ -70,10 +72,11 @@ generate: ## Generate deepcopy methods, the Go client, and types for protocols.
 	hack/tool protogo internal/backends/e2b/envd
 
 .PHONY: manifests
-manifests: ## Generate CRDs and the manager's roles, also those of the chart.
+manifests: ## Generate CRDs, their reference in docs, and the manager's roles, also those of the chart.
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
 	$(CONTROLLER_GEN) rbac:roleName=manager-role paths=./internal/... output:rbac:dir=config/rbac
 	hack/tool roles
+	hack/tool reference
 
 .PHONY: fmt
 fmt: ## Format the code and sort its imports.
@@ -149,6 +152,18 @@ bench: ## Measure speed and cost beside a bare controller (docs/performance.md; 
 bench-check: ## The same, and fail where a figure is outside of its range (test/bench/ranges.yaml).
 	@hack/with-binaries go run ./test/bench/cmd -json dist/bench.json -check $(ARGS)
 
+.PHONY: compat
+compat: ## Say which changes of the CRDs break what an earlier version took (BASE=REVISION, else the last tag or release).
+	@go run ./hack/compat --base '$(BASE)'
+
+.PHONY: test-upgrade
+test-upgrade: ## Build the manager of an earlier version, and replace it by this one in the middle of its work (BASE=REVISION).
+	@BASE='$(BASE)' hack/with-binaries hack/upgrade
+
+.PHONY: docs
+docs: ## Follow the documentation from top to bottom (PAGE=docs/files; DOCS_UPDATE=1 puts what is printed into the pages).
+	@RACE=0 hack/with-binaries hack/test -count=1 ./test/docs/...  -run '$(if $(PAGE),Pages/$(PAGE)$$)'
+
 .PHONY: fuzz
 fuzz: ## Feed what reads bytes from outside with bytes that nobody thought of (FUZZTIME=10s for each of the targets).
 	@hack/fuzz
@@ -189,8 +204,9 @@ node: bin/node-up ## Run a real cluster of one node, with pods, until Ctrl-C (ro
 ##@ Build
 
 .PHONY: build
-build: ## Build the manager to bin/manager.
+build: ## Build the manager and the plugin of kubectl to bin/manager and bin/kubectl-sandbox.
 	$(GO_BUILD) -o bin/manager ./cmd/manager
+	$(GO_BUILD) -o bin/kubectl-sandbox ./cmd/kubectl-sandbox
 
 .PHONY: bin/controlplane-up
 bin/controlplane-up:
@@ -264,7 +280,7 @@ undeploy: ## Destroy all sandboxes, and remove the operator and the CRDs after t
 
 .PHONY: clean
 clean: ## Remove what was built, but for tools and test programs, which take minutes.
-	rm -rf dist bin/manager bin/controlplane-up bin/node-up bin/render bin/fake-daytona bin/fake-e2b
+	rm -rf dist bin/manager bin/kubectl-sandbox bin/controlplane-up bin/node-up bin/render bin/fake-daytona bin/fake-e2b
 
 .PHONY: distclean
 distclean: clean ## Remove tools and test programs as well.

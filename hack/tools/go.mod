@@ -7,6 +7,7 @@ go 1.26.0
 tool (
 	github.com/onsi/ginkgo/v2/ginkgo
 	github.com/sandbox-operator/sandbox-operator/hack/tools/protogo
+	github.com/sandbox-operator/sandbox-operator/hack/tools/reference
 	github.com/sandbox-operator/sandbox-operator/hack/tools/roles
 	golang.org/x/vuln/cmd/govulncheck
 	helm.sh/helm/v4/cmd/helm
