@@ -28,7 +28,8 @@ CONTROLLER_GEN := hack/tool controller-gen
 KUSTOMIZE := hack/tool kustomize
 GOLANGCI_LINT := hack/tool golangci-lint
 # Each folder with a go.mod of its own.
-MODULES := . $(patsubst %/go.mod,%,$(wildcard hack/*/go.mod))
+EXAMPLES := $(patsubst %/go.mod,%,$(wildcard examples/*/go.mod))
+MODULES := . $(patsubst %/go.mod,%,$(wildcard hack/*/go.mod)) $(EXAMPLES)
 GO_BUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 
 SHELL := /usr/bin/env bash
@@ -62,8 +63,12 @@ demo-e2b: binaries build bin/controlplane-up ## Run a command at a fake E2B on t
 ##@ Development
 
 .PHONY: generate
-generate: ## Generate deepcopy methods, and types for protocols.
+generate: ## Generate deepcopy methods, the Go client, and types for protocols.
 	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
+	hack/generate-client
+	@for example in $(EXAMPLES); do \
+		(cd "$$example" && ../../$(CONTROLLER_GEN) object:headerFile=../../hack/boilerplate.go.txt crd paths=./api/... output:crd:dir=config/crd); \
+	done
 	hack/tool protogo internal/backends/e2b/envd
 
 .PHONY: manifests
@@ -113,9 +118,14 @@ test: ## Run all tests on a real API server and, as root on Linux, in real sandb
 ifeq ($(PKG),./...)
 	@hack/with-binaries hack/test $(TESTFLAGS) $$(go list ./... | grep -vx "$$(go list $(MEASURING))")
 	@RACE=0 hack/with-binaries hack/test $(TESTFLAGS) $(MEASURING)
+	@$(MAKE) test-examples
 else
 	@hack/with-binaries hack/test $(TESTFLAGS) $(PKG)
 endif
+
+.PHONY: test-examples
+test-examples: ## Run the tests of examples/, which are modules of their own, as their readers' will be.
+	@for example in $(EXAMPLES); do (cd "$$example" && go vet ./... && ../../hack/with-binaries ../../hack/test $(TESTFLAGS) ./...); done
 
 .PHONY: bench-memory
 bench-memory: ## Measure the memory that 10,000 finished runs cost the manager (some minutes).
@@ -194,8 +204,9 @@ node: bin/node-up ## Run a real cluster of one node, with pods, until Ctrl-C (ro
 ##@ Build
 
 .PHONY: build
-build: ## Build the manager to bin/manager.
+build: ## Build the manager and the plugin of kubectl to bin/manager and bin/kubectl-sandbox.
 	$(GO_BUILD) -o bin/manager ./cmd/manager
+	$(GO_BUILD) -o bin/kubectl-sandbox ./cmd/kubectl-sandbox
 
 .PHONY: bin/controlplane-up
 bin/controlplane-up:
@@ -269,7 +280,7 @@ undeploy: ## Destroy all sandboxes, and remove the operator and the CRDs after t
 
 .PHONY: clean
 clean: ## Remove what was built, but for tools and test programs, which take minutes.
-	rm -rf dist bin/manager bin/controlplane-up bin/node-up bin/render bin/fake-daytona bin/fake-e2b
+	rm -rf dist bin/manager bin/kubectl-sandbox bin/controlplane-up bin/node-up bin/render bin/fake-daytona bin/fake-e2b
 
 .PHONY: distclean
 distclean: clean ## Remove tools and test programs as well.

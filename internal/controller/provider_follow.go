@@ -42,12 +42,16 @@ func (r *follower) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Re
 	if err := r.client.Get(ctx, request.NamespacedName, object); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.doors.ForgetName(provider.Of(object).Kind, request.Namespace, request.Name)
+			r.watches.prune(r.doors.HasAccount)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	p := provider.Of(object)
 	door, err := r.doors.Reopen(ctx, p)
 	if err == nil {
+		// What the owner hears of this instance's Sandboxes, it says once a period: what is being made is heard of here.
+		r.watches.prune(r.doors.HasAccount)
+		r.watches.keep(door, r.options.Installation) //nolint:contextcheck // a watch outlives the pass that begins it
 		err = r.heed(ctx, p, door)
 	}
 	if err != nil {
