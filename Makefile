@@ -17,6 +17,8 @@ CONTAINER_TOOL ?= docker
 PKG ?= ./...
 MEASURING := ./test/system/budgets
 TESTFLAGS ?=
+# The revision that `make compat` and `make test-upgrade` compare with.
+BASE ?=
 # Arguments for `make run`, such as ARGS=--backends=local
 ARGS ?=
 
@@ -26,7 +28,8 @@ CONTROLLER_GEN := hack/tool controller-gen
 KUSTOMIZE := hack/tool kustomize
 GOLANGCI_LINT := hack/tool golangci-lint
 # Each folder with a go.mod of its own.
-MODULES := . $(patsubst %/go.mod,%,$(wildcard hack/*/go.mod))
+EXAMPLES := $(patsubst %/go.mod,%,$(wildcard examples/*/go.mod))
+MODULES := . $(patsubst %/go.mod,%,$(wildcard hack/*/go.mod)) $(EXAMPLES)
 GO_BUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 
 SHELL := /usr/bin/env bash
@@ -60,15 +63,20 @@ demo-e2b: binaries build bin/controlplane-up ## Run a command at a fake E2B on t
 ##@ Development
 
 .PHONY: generate
-generate: ## Generate deepcopy methods, and types for protocols.
+generate: ## Generate deepcopy methods, the Go client, and types for protocols.
 	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
+	hack/generate-client
+	@for example in $(EXAMPLES); do \
+		(cd "$$example" && ../../$(CONTROLLER_GEN) object:headerFile=../../hack/boilerplate.go.txt crd paths=./api/... output:crd:dir=config/crd); \
+	done
 	hack/tool protogo internal/backends/e2b/envd
 
 .PHONY: manifests
-manifests: ## Generate CRDs and the manager's roles, also those of the chart.
+manifests: ## Generate CRDs, their reference in docs, and the manager's roles, also those of the chart.
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
 	$(CONTROLLER_GEN) rbac:roleName=manager-role paths=./internal/... output:rbac:dir=config/rbac
 	hack/tool roles
+	hack/tool reference
 
 .PHONY: fmt
 fmt: ## Format the code and sort its imports.
@@ -110,9 +118,14 @@ test: ## Run all tests on a real API server and, as root on Linux, in real sandb
 ifeq ($(PKG),./...)
 	@hack/with-binaries hack/test $(TESTFLAGS) $$(go list ./... | grep -vx "$$(go list $(MEASURING))")
 	@RACE=0 hack/with-binaries hack/test $(TESTFLAGS) $(MEASURING)
+	@$(MAKE) test-examples
 else
 	@hack/with-binaries hack/test $(TESTFLAGS) $(PKG)
 endif
+
+.PHONY: test-examples
+test-examples: ## Run the tests of examples/, which are modules of their own, as their readers' will be.
+	@for example in $(EXAMPLES); do (cd "$$example" && go vet ./... && ../../hack/with-binaries ../../hack/test $(TESTFLAGS) ./...); done
 
 .PHONY: bench-memory
 bench-memory: ## Measure the memory that 10,000 finished runs cost the manager (some minutes).
@@ -138,6 +151,18 @@ bench: ## Measure speed and cost beside a bare controller (docs/performance.md; 
 .PHONY: bench-check
 bench-check: ## The same, and fail where a figure is outside of its range (test/bench/ranges.yaml).
 	@hack/with-binaries go run ./test/bench/cmd -json dist/bench.json -check $(ARGS)
+
+.PHONY: compat
+compat: ## Say which changes of the CRDs break what an earlier version took (BASE=REVISION, else the last tag or release).
+	@go run ./hack/compat --base '$(BASE)'
+
+.PHONY: test-upgrade
+test-upgrade: ## Build the manager of an earlier version, and replace it by this one in the middle of its work (BASE=REVISION).
+	@BASE='$(BASE)' hack/with-binaries hack/upgrade
+
+.PHONY: docs
+docs: ## Follow the documentation from top to bottom (PAGE=docs/files; DOCS_UPDATE=1 puts what is printed into the pages).
+	@RACE=0 hack/with-binaries hack/test -count=1 ./test/docs/...  -run '$(if $(PAGE),Pages/$(PAGE)$$)'
 
 .PHONY: fuzz
 fuzz: ## Feed what reads bytes from outside with bytes that nobody thought of (FUZZTIME=10s for each of the targets).
@@ -179,8 +204,9 @@ node: bin/node-up ## Run a real cluster of one node, with pods, until Ctrl-C (ro
 ##@ Build
 
 .PHONY: build
-build: ## Build the manager to bin/manager.
+build: ## Build the manager and the plugin of kubectl to bin/manager and bin/kubectl-sandbox.
 	$(GO_BUILD) -o bin/manager ./cmd/manager
+	$(GO_BUILD) -o bin/kubectl-sandbox ./cmd/kubectl-sandbox
 
 .PHONY: bin/controlplane-up
 bin/controlplane-up:
@@ -254,7 +280,7 @@ undeploy: ## Destroy all sandboxes, and remove the operator and the CRDs after t
 
 .PHONY: clean
 clean: ## Remove what was built, but for tools and test programs, which take minutes.
-	rm -rf dist bin/manager bin/controlplane-up bin/node-up bin/render bin/fake-daytona bin/fake-e2b
+	rm -rf dist bin/manager bin/kubectl-sandbox bin/controlplane-up bin/node-up bin/render bin/fake-daytona bin/fake-e2b
 
 .PHONY: distclean
 distclean: clean ## Remove tools and test programs as well.

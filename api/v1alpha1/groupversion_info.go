@@ -1,12 +1,6 @@
 // Copyright The sandbox-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package v1alpha1 holds the kinds of the API group sandboxes.run: Sandbox, SandboxExec, SandboxProvider and
-// ClusterSandboxProvider, with their conditions, reasons, labels, annotations and finalizers. It imports nothing else of
-// this module, so that other controllers can use it alone.
-//
-// +kubebuilder:object:generate=true
-// +groupName=sandboxes.run
 package v1alpha1
 
 import (
@@ -19,12 +13,18 @@ var (
 	// GroupVersion is the API group and version of the kinds in this package.
 	GroupVersion = schema.GroupVersion{Group: "sandboxes.run", Version: "v1alpha1"}
 
+	// SchemeGroupVersion is GroupVersion, by the name that generated clients know.
+	SchemeGroupVersion = GroupVersion
+
 	// SchemeBuilder registers the kinds of this package.
 	SchemeBuilder = runtime.NewSchemeBuilder(addKnownTypes)
 
 	// AddToScheme adds the kinds of this package to a scheme.
 	AddToScheme = SchemeBuilder.AddToScheme
 )
+
+// Resource returns the group and resource, such as sandboxes.sandboxes.run for "sandboxes".
+func Resource(resource string) schema.GroupResource { return GroupVersion.WithResource(resource).GroupResource() }
 
 func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion,

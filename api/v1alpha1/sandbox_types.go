@@ -522,6 +522,7 @@ type SandboxStatus struct {
 
 // Sandbox is a remote sandbox: while the object exists, the provider has it; when the object is deleted, it is destroyed.
 //
+// +genclient
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=sbx,categories=sandbox-operator

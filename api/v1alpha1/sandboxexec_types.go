@@ -366,6 +366,7 @@ type SandboxExecStatus struct {
 
 // SandboxExec runs one command, or code, in a Sandbox, once; exit code and output are in its status.
 //
+// +genclient
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=sbxe,categories=sandbox-operator

@@ -293,6 +293,7 @@ type AbandonedRemote struct {
 
 // SandboxProvider is an account at a provider, for the sandboxes of its namespace.
 //
+// +genclient
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=sbxp,categories=sandbox-operator
@@ -367,6 +368,8 @@ const (
 // ClusterSandboxProvider is an account at a provider, for sandboxes of any namespace that it allows. Its Secret lives in
 // the operator's namespace.
 //
+// +genclient
+// +genclient:nonNamespaced
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Cluster,shortName=csbxp,categories=sandbox-operator

@@ -113,11 +113,11 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		},
 		lists:     &inventory.Lists{Clock: clock.RealClock{}, Installation: options.Installation, Period: options.Period},
 		wakes:     newWakes(),
-		places:    newPlaces(),
 		figures:   newFigures(),
 		confirmer: &provider.Confirmer{Reader: mgr.GetAPIReader()},
 		options:   options,
 	}
+	s.places = newPlaces(s.wakes)
 	s.activity = newActivity(s.clock.Now())
 	s.watches = newWatches(ctx, s.hint)
 	if err := s.setupSandbox(mgr); err != nil {

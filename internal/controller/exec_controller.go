@@ -50,6 +50,8 @@ type execReconciler struct {
 	*shared
 	// doubts remembers runs whose watching process was once seen dead: the second look decides.
 	doubts *doubts
+	// shows remembers when the progress of a run was last written.
+	shows *shows
 	// turns let the starts of a serial Sandbox go one at a time.
 	turns *turns
 	// spent remembers whose spools may be emptied.
@@ -81,7 +83,9 @@ type execPass struct {
 }
 
 func (s *shared) setupExec(ctx context.Context, mgr ctrl.Manager) error {
-	r := &execReconciler{shared: s, doubts: newDoubts(), turns: newTurns(), spent: newSpent(), attached: newAttachedCalls()}
+	r := &execReconciler{
+		shared: s, doubts: newDoubts(), shows: newShows(), turns: newTurns(), spent: newSpent(), attached: newAttachedCalls(),
+	}
 	if s.options.Drain != nil {
 		s.options.Drain.attached.Store(r.attached)
 	}

@@ -205,6 +205,7 @@ func (p *execPass) killTree(ctx context.Context, run execution.Run) error {
 // letGo takes our finalizer off, deletes the Sandbox that was made for the run, and goes on with what comes next.
 func (p *execPass) letGo(ctx context.Context) (ctrl.Result, error) {
 	p.doubts.clear(p.exec.UID)
+	p.shows.clear(p.exec.UID)
 	if err := p.removeFinalizer(ctx, p.exec, v1alpha1.ExecFinalizer); err != nil {
 		return ctrl.Result{}, err
 	}

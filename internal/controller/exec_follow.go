@@ -128,41 +128,13 @@ func (p *execPass) running(
 	}
 	delay := lookDelay(p.clock.Now().Sub(p.exec.Status.StartTime.Time))
 	if progress != nil {
-		delay = progressPeriod
+		// Who watches the output waits for the end as well: a short command is not to look longer than it is.
+		delay = min(delay, progressPeriod)
 		if err := p.showProgress(ctx, progress, refs); err != nil {
 			return ctrl.Result{}, err
 		}
 	}
 	return ctrl.Result{RequeueAfter: delay}, nil
-}
-
-const (
-	// progressPeriod is how often a run is looked at, and its status written at most, that shows what it prints.
-	progressPeriod = 2 * time.Second
-	// progressBytes is how much of each stream it shows.
-	progressBytes = 4 << 10
-)
-
-// showProgress writes what the command printed last, where that changed.
-func (p *execPass) showProgress(ctx context.Context, progress *execution.Progress, refs *references) error {
-	status := &p.exec.Status
-	if printed(status.Stdout) == progress.Stdout.Bytes && printed(status.Stderr) == progress.Stderr.Bytes {
-		return nil
-	}
-	secrets, err := p.secrets(ctx, refs)
-	if err != nil {
-		return err
-	}
-	e := ending{redaction: secrets.redaction(), withheld: !secrets.are(progress.SecretsDigest, progress.FilesDigest)}
-	status.Stdout, status.Stderr = e.soFar(progress.Stdout), e.soFar(progress.Stderr)
-	return p.record(ctx)
-}
-
-func printed(stream *v1alpha1.StreamStatus) int64 {
-	if stream == nil || stream.Bytes == nil {
-		return 0
-	}
-	return *stream.Bytes
 }
 
 // runnerLost believes the second look, and kills what may be left of the command before it is given up.

@@ -184,9 +184,6 @@ func (r *providerReconciler) providerOf(ctx context.Context, object client.Objec
 		return nil
 	}
 	identity, kind := providerIdentity(sandbox), provider.Of(r.empty()).Kind
-	if r.options.Shard.Has(sandbox) {
-		r.left(sandbox, kind)
-	}
 	if identity == nil || identity.Kind != kind {
 		return nil
 	}

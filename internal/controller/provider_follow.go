@@ -12,9 +12,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 	"github.com/sandbox-operator/sandbox-operator/internal/provider"
@@ -34,7 +32,6 @@ func (s *shared) setupFollower(mgr ctrl.Manager, name string, empty func() clien
 	return ctrl.NewControllerManagedBy(mgr).
 		Named(name).
 		For(empty(), builder.WithPredicates(changed)).
-		Watches(&v1alpha1.Sandbox{}, handler.EnqueueRequestsFromMapFunc(r.freed), builder.WithPredicates(onlyDeletes())).
 		WithOptions(s.providerOptions()).
 		Complete(unhurried{r})
 }
@@ -45,12 +42,16 @@ func (r *follower) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Re
 	if err := r.client.Get(ctx, request.NamespacedName, object); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.doors.ForgetName(provider.Of(object).Kind, request.Namespace, request.Name)
+			r.watches.prune(r.doors.HasAccount)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	p := provider.Of(object)
 	door, err := r.doors.Reopen(ctx, p)
 	if err == nil {
+		// What the owner hears of this instance's Sandboxes, it says once a period: what is being made is heard of here.
+		r.watches.prune(r.doors.HasAccount)
+		r.watches.keep(door, r.options.Installation) //nolint:contextcheck // a watch outlives the pass that begins it
 		err = r.heed(ctx, p, door)
 	}
 	if err != nil {
@@ -116,12 +117,4 @@ func readyChanged() predicate.Predicate {
 				before.ObservedGeneration != after.ObservedGeneration
 		},
 	}
-}
-
-// freed notes that a Sandbox left. Nobody here waits for that but others of its kind.
-func (r *follower) freed(_ context.Context, object client.Object) []reconcile.Request {
-	if sandbox, ok := object.(*v1alpha1.Sandbox); ok {
-		r.left(sandbox, provider.Of(r.empty()).Kind)
-	}
-	return nil
 }

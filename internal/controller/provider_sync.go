@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
@@ -107,7 +108,8 @@ func inventoried(sandbox *v1alpha1.Sandbox) inventory.Sandbox {
 		JournalOpen: j != nil && j.Incarnation > status.Incarnation, State: backends.State(status.State),
 		Leaving: sandbox.DeletionTimestamp != nil,
 	}
-	if status.State == v1alpha1.SandboxGone {
+	if released := s.Leaving && !controllerutil.ContainsFinalizer(sandbox, v1alpha1.SandboxFinalizer); released ||
+		status.State == v1alpha1.SandboxGone {
 		s.State = ""
 	}
 	if status.Provider != nil {

@@ -86,6 +86,7 @@ func (s *shared) setupSandbox(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.SandboxExec{}, handler.EnqueueRequestsFromMapFunc(r.usedBy), builder.WithPredicates(usageChanged())).
 		Watches(&v1alpha1.SandboxExec{}, handler.EnqueueRequestsFromMapFunc(r.madeFor), builder.WithPredicates(onlyDeletes())).
 		Watches(&v1alpha1.Sandbox{}, r.arrivals()).
+		Watches(&v1alpha1.Sandbox{}, s.places.events()).
 		WatchesRawSource(s.wakes.source()).
 		WithOptions(s.controllerOptions()).
 		Complete(unhurried{r})
@@ -236,16 +237,13 @@ func (p *sandboxPass) record(ctx context.Context) error {
 	if changed && status.SandboxID != "" {
 		status.LastActivityTime = timeOrNil(p.lastActivity())
 	}
-	ended := p.before.Status.State != status.State && status.State == v1alpha1.SandboxGone
 	was := &p.before.Status
 	if err := writeStatus(ctx, p.client, &p.before, p.sandbox, changed); err != nil {
 		return err
 	}
 	countReady(was, &p.sandbox.Status)
 	tellReady(was, p.sandbox, p.clock.Now())
-	if ended {
-		p.places.freed(status.Provider, p.wakes)
-	}
+	p.places.observe(p.sandbox)
 	return nil
 }
 

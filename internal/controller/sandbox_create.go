@@ -36,7 +36,7 @@ func (p *sandboxPass) create(ctx context.Context) (ctrl.Result, error) {
 	if p.refusals.has(p.sandbox.UID, version) {
 		return ctrl.Result{}, nil
 	}
-	takenPlace, err := p.places.take(ctx, p, door.Identity())
+	takenPlace, err := p.takePlace(ctx, door.Identity())
 	if err != nil {
 		return p.blocked(ctx, err)
 	}

@@ -114,8 +114,7 @@ func (p *sandboxPass) release(ctx context.Context) (ctrl.Result, error) {
 	p.doubts.clear(p.sandbox.UID)
 	p.wakes.clear(p.sandbox.UID)
 	p.activity.forget(client.ObjectKeyFromObject(p.sandbox))
-	p.places.forgetAll(p.sandbox.UID)
-	p.places.freed(providerIdentity(p.sandbox), p.wakes)
+	p.places.forget(p.sandbox.UID)
 	return ctrl.Result{}, nil
 }
 

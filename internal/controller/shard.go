@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/selection"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 	"github.com/sandbox-operator/sandbox-operator/internal/provider"
@@ -118,6 +119,9 @@ func StripOther(object any) (any, error) {
 	}
 	if text, ok := sandbox.Annotations[v1alpha1.JournalAnnotation]; ok {
 		kept.Annotations = map[string]string{v1alpha1.JournalAnnotation: text}
+	}
+	if controllerutil.ContainsFinalizer(sandbox, v1alpha1.SandboxFinalizer) {
+		kept.Finalizers = []string{v1alpha1.SandboxFinalizer}
 	}
 	from, to := &sandbox.Status, &kept.Status
 	to.SandboxID, to.Incarnation, to.State, to.Provider = from.SandboxID, from.Incarnation, from.State, from.Provider

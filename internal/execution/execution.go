@@ -130,8 +130,19 @@ func (r Run) Start(ctx context.Context, program Program) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	return r.call(ctx, script, "start", strconv.Itoa(len(script)), seconds(program.Timeout), dash(program.SecretsDigest),
-		seconds(Patience))
+	return r.call(context.WithValue(ctx, programKey{}, &program), script, "start", strconv.Itoa(len(script)),
+		seconds(program.Timeout), dash(program.SecretsDigest), seconds(Patience))
+}
+
+type programKey struct{}
+
+// ProgramOf returns what a call of Start is to run, for sandboxes that run nothing (package simulated): its script is for a shell.
+func ProgramOf(ctx context.Context) (Program, bool) {
+	program, ok := ctx.Value(programKey{}).(*Program)
+	if !ok {
+		return Program{}, false
+	}
+	return *program, true
 }
 
 // Look reports how the run is, and changes nothing.

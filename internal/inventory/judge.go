@@ -28,7 +28,7 @@ type Sandbox struct {
 	State backends.State
 	// CreatedAt is when the remote was made; ExpiresAt is when it shall end, zero = never.
 	CreatedAt, ExpiresAt time.Time
-	// Leaving says that the object is being deleted.
+	// Leaving says that the object is being deleted, and still held because of its remote.
 	Leaving bool
 }
 
@@ -142,21 +142,28 @@ func (v *Verdict) compare(in Input) (missing []string) {
 		states[in.Snapshot.Remotes[i].ID] = in.Snapshot.Remotes[i].State
 	}
 	for _, s := range in.Sandboxes {
-		if s.Provider != in.Provider || s.ID == "" || s.State == "" || s.Leaving {
+		if s.Provider != in.Provider || s.ID == "" || s.State == "" {
 			continue
 		}
 		state, there := states[s.ID]
 		overdue := !s.ExpiresAt.IsZero() && !s.ExpiresAt.After(in.Snapshot.At)
-		if state != s.State || overdue {
-			v.Stirred = append(v.Stirred, s.UID)
-		}
 		if there || !overdue {
 			v.Expected++
+		}
+		if there {
+			v.Visible++
+		}
+		if s.Leaving {
+			// It tells whose account this is, and nothing else: it may be missing because it was destroyed. But an account that is
+			// not its own would say so, too, and then it would be let go with its remote still there.
+			continue
+		}
+		if state != s.State || overdue {
+			v.Stirred = append(v.Stirred, s.UID)
 		}
 		switch {
 		case there:
 			v.Known++
-			v.Visible++
 		case s.CreatedAt.Add(in.Visibility + clockSkew).After(in.Snapshot.At):
 			// It may be too new for the list.
 		case overdue:

@@ -224,6 +224,12 @@ func TestTheMassGuard(t *testing.T) {
 			delete(w.sandboxes, fmt.Sprintf("u%d", i))
 		}
 	}
+	leave := func(w *world) {
+		for uid, s := range w.sandboxes {
+			s.Leaving = true
+			w.sandboxes[uid] = s
+		}
+	}
 	for name, c := range map[string]struct {
 		had     int
 		then    func(*world)
@@ -259,8 +265,12 @@ func TestTheMassGuard(t *testing.T) {
 		"six of ten turn orphan":                     {had: 10, then: func(w *world) { forget(w, 6) }, changed: true},
 		"the only one vanishes":                      {had: 1, then: func(w *world) { vanish(w, 1) }},
 		"the only one vanishes with the credentials": {had: 1, then: func(w *world) { vanish(w, 1) }, in: accountChanged, changed: true},
-		"one of two is seen with new credentials":    {had: 2, then: func(w *world) { vanish(w, 1) }, in: accountChanged},
-		"new credentials, nothing to be seen":        {had: 0, then: func(*world) {}, in: accountChanged},
+		"the only one vanishes with the credentials, and is being deleted": {
+			had: 1, then: func(w *world) { vanish(w, 1); leave(w) }, in: accountChanged, changed: true,
+		},
+		"ten vanish that are being deleted":       {had: 10, then: func(w *world) { vanish(w, 10); leave(w) }},
+		"one of two is seen with new credentials": {had: 2, then: func(w *world) { vanish(w, 1) }, in: accountChanged},
+		"new credentials, nothing to be seen":     {had: 0, then: func(*world) {}, in: accountChanged},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var w world

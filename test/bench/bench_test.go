@@ -54,6 +54,16 @@ func figures(name, program string, perSecond float64) bench.Figures {
 
 const made = "sandbox made in a burst"
 
+func TestGrowthShowsWhereTheCostOfOneRisesWithTheNumber(t *testing.T) {
+	g := NewWithT(t)
+	g.Expect(bench.NewReport(nil).Growth()).To(BeEmpty())
+	small, large := figures("100 sandboxes made", bench.Crowd, 100), figures("1000 sandboxes made", bench.Crowd, 50)
+	small.Objects, large.Objects = 100, 1000
+	lines := strings.Split(bench.NewReport([]bench.Figures{large, small}).Growth(), "\n")
+	g.Expect(lines[1]).To(Equal("     100    10.00  " + strings.Repeat("#", 20)))
+	g.Expect(lines[2]).To(Equal("    1000    20.00  " + strings.Repeat("#", 40)))
+}
+
 func TestTheBestRoundCounts(t *testing.T) {
 	g := NewWithT(t)
 	slow, fast := figures(made, bench.Manager, 100), figures(made, bench.Manager, 200)
@@ -71,6 +81,22 @@ func TestWhatIsOutsideOfItsRangeFails(t *testing.T) {
 	g.Expect(report.Check()).To(MatchError(ContainSubstring("rateOfFloor is 0.70")))
 	g.Expect(report.String()).To(ContainSubstring("OUTSIDE"))
 	g.Expect(bench.NewReport([]bench.Figures{figures(made, bench.Floor, 200), figures(made, bench.Manager, 160)}).Check()).To(Succeed())
+}
+
+func TestCPUIsComparedWithTheBareControllersOfTheSameRound(t *testing.T) {
+	g := NewWithT(t)
+	var all []bench.Figures
+	for program, cpu := range map[string]float64{bench.Floor: 1, bench.Manager: 1.5} {
+		for _, name := range []string{made, "sandbox gone in a burst"} {
+			f := figures(name, program, 100)
+			f.CPU = cpu
+			all = append(all, f)
+		}
+	}
+	metrics := bench.NewReport(all).Metrics[made+"/manager"]
+	g.Expect(metrics).To(HaveKeyWithValue("cpuMillisecondsOfALife", 3.0))
+	g.Expect(metrics).To(HaveKeyWithValue("cpuOfFloor", 1.5))
+	g.Expect(metrics).To(HaveKeyWithValue("medianOfFloor", 1.0))
 }
 
 func TestAbsoluteRatesAreJudgedOnlyOnMachinesThatReachThem(t *testing.T) {

@@ -31,6 +31,9 @@ import (
 // Crowd is the operator whose provider is in this process, so that it remembers what the operator forgets when it is started anew.
 const Crowd = "crowd"
 
+// crowdMade ends the names of the figures of its making.
+const crowdMade = " sandboxes made"
+
 // crowdPeriod is how often the provider is listed meanwhile: as often as by default.
 const crowdPeriod = time.Minute
 
@@ -50,7 +53,7 @@ func (s *Stage) crowd(ctx context.Context, round int) (err error) {
 	for _, size := range []int{100, 1000, 10_000} {
 		err := s.with(ctx, program, round, func(p *play) error {
 			last = p.namespace
-			return p.measure(ctx, Load{s.scaled(size), s.scaled(100)}, p.crowding(fmt.Sprintf("%d sandboxes made", s.scaled(size))))
+			return p.measure(ctx, Load{s.scaled(size), s.scaled(100)}, p.crowding(fmt.Sprintf("%d%s", s.scaled(size), crowdMade)))
 		})
 		if err != nil {
 			return err

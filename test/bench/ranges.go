@@ -117,14 +117,27 @@ func comparisons(f *Figures, round map[string]*Figures) map[string]float64 {
 		m["rateOfFloor"] = f.PerSecond / bare.PerSecond
 		m["medianAboveFloorMilliseconds"] = f.Median - bare.Median
 		m["p99AboveFloorMilliseconds"] = f.P99 - bare.P99
+		m["medianOfFloor"] = f.Median / bare.Median
 	}
-	if gone := round[burstGone+"/"+Manager]; f.Name == burstMade && gone != nil {
-		m["cpuMillisecondsOfALife"] = f.CPU + gone.CPU
+	if own := life(round, Manager); f.Name == burstMade && own > 0 {
+		m["cpuMillisecondsOfALife"] = own
+		if bare := life(round, Floor); bare > 0 {
+			m["cpuOfFloor"] = own / bare
+		}
 	}
 	if instant := round[burstMade+"/"+Manager]; f.Name == slowMade && instant != nil {
 		m["rateOfPossible"] = f.PerSecond / min(mostAt300, instant.PerSecond)
 	}
 	return m
+}
+
+// life is the CPU that a program used to make and to end one Sandbox of the burst, in milliseconds; 0 = not measured.
+func life(round map[string]*Figures, program string) float64 {
+	made, gone := round[burstMade+"/"+program], round[burstGone+"/"+program]
+	if made == nil || gone == nil {
+		return 0
+	}
+	return made.CPU + gone.CPU
 }
 
 // The names of figures that are compared.

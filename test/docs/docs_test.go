@@ -13,7 +13,6 @@ import (
 	"go/parser"
 	"go/token"
 	"io"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -27,6 +26,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
+	"github.com/sandbox-operator/sandbox-operator/test/docs/page"
 )
 
 const root = "../.."
@@ -34,38 +34,29 @@ const root = "../.."
 // pages returns the content of every Markdown file that is for readers, by its path from the root.
 func pages(t *testing.T) map[string]string {
 	t.Helper()
-	found := map[string]string{}
-	read := func(name string) {
-		content, err := os.ReadFile(filepath.Join(root, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		found[name] = string(content)
-	}
-	for _, name := range []string{"README.md", "CHANGELOG.md", "CONTRIBUTING.md"} {
-		read(name)
-	}
-	err := filepath.WalkDir(filepath.Join(root, "docs"), func(name string, _ fs.DirEntry, err error) error {
-		if err == nil && filepath.Ext(name) == ".md" {
-			relative, _ := filepath.Rel(root, name)
-			read(relative)
-		}
-		return err
-	})
+	all, err := page.ReadAll(root)
 	if err != nil {
 		t.Fatal(err)
+	}
+	found := map[string]string{}
+	for _, p := range all {
+		found[p.Name] = p.Text
 	}
 	return found
 }
 
-var yamlBlock = regexp.MustCompile("(?ms)^```yaml\n(.*?\n)```")
-
 func TestYAMLInTheDocsHasOnlyFieldsThatExist(t *testing.T) {
 	decoder := strictDecoder(t)
 	checked := 0
-	for page, text := range pages(t) {
-		for _, block := range yamlBlock.FindAllStringSubmatch(text, -1) {
-			checked += checkManifests(t, decoder, page, []byte(block[1]))
+	all, err := page.ReadAll(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range all {
+		for _, block := range p.Blocks() {
+			if block.Language == "yaml" {
+				checked += checkManifests(t, decoder, p.Name, []byte(block.Text+"\n"))
+			}
 		}
 	}
 	samples, err := filepath.Glob(filepath.Join(root, "config", "samples", "*.yaml"))
@@ -198,22 +189,22 @@ var (
 
 func TestLinksLeadSomewhere(t *testing.T) {
 	all := pages(t)
-	for page, text := range all {
+	for name, text := range all {
 		for _, match := range link.FindAllStringSubmatch(codeBlock.ReplaceAllString(text, ""), -1) {
 			if strings.Contains(match[1], "://") {
 				continue
 			}
-			name, anchor, _ := strings.Cut(match[1], "#")
-			target := page
-			if name != "" {
-				target = filepath.Join(filepath.Dir(page), name)
+			file, anchor, _ := strings.Cut(match[1], "#")
+			target := name
+			if file != "" {
+				target = filepath.Join(filepath.Dir(name), file)
 			}
 			if _, err := os.Stat(filepath.Join(root, target)); err != nil {
-				t.Errorf("%s links to %s, which does not exist", page, match[1])
+				t.Errorf("%s links to %s, which does not exist", name, match[1])
 				continue
 			}
 			if anchor != "" && !hasHeading(all[target], anchor) {
-				t.Errorf("%s links to %s, but there is no such heading", page, match[1])
+				t.Errorf("%s links to %s, but there is no such heading", name, match[1])
 			}
 		}
 	}

@@ -93,11 +93,14 @@ var _ = Describe("The policy that stamps objects with the shard of their namespa
 		bed := newBed(ctx)
 		kubectl(ctx, bed, "", "apply", "--server-side", "-f", "config/shards/stamp_policy.yaml")
 		room := bed.NewRoomWith(ctx, map[string]string{v1alpha1.ShardLabel: "a"})
-		shardOf := func(object client.Object) string {
-			Expect(bed.Client.Create(ctx, object, client.DryRunAll)).To(Succeed())
+		stamped := func(g Gomega, object client.Object) string {
+			g.Expect(bed.Client.Create(ctx, object, client.DryRunAll)).To(Succeed())
 			return object.GetLabels()[v1alpha1.ShardLabel]
 		}
-		Eventually(ctx, func() string { return shardOf(room.Sandbox("box").Obj()) }).WithTimeout(testbed.Patience).Should(Equal("a"))
+		// The API server learns of policies, namespaces and the schemas of CRDs one after the other, and refuses what it can't judge yet.
+		Eventually(ctx, func(g Gomega) string { return stamped(g, room.Sandbox("box").Obj()) }).
+			WithTimeout(testbed.Patience).Should(Equal("a"))
+		shardOf := func(object client.Object) string { return stamped(Default, object) }
 		Expect(shardOf(room.Sandbox("box").Label("app", "x").Obj())).To(Equal("a"))
 		Expect(shardOf(room.Exec("run", "box").Command("true").Obj())).To(Equal("a"))
 		Expect(shardOf(room.Sandbox("box").Label(v1alpha1.ShardLabel, "b").Obj())).To(Equal("b"))

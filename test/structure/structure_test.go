@@ -52,10 +52,15 @@ var rules = []struct {
 	{"internal/manager", []string{
 		"internal/controller", "internal/provider/...", "internal/backends", "internal/metrics", "internal/tracing", "api/...",
 	}},
-	{"cmd/kubectl-sandbox/...", []string{"api/...", "pkg/client/..."}},
+	{"internal/plugin/...", []string{"api/...", "pkg/client/..."}},
+	{"cmd/kubectl-sandbox/...", []string{"internal/plugin"}},
 	{"cmd/...", []string{"..."}},
+	{"config/...", nil},
 	{"pkg/client/...", []string{"api/..."}},
-	{"pkg/sandboxtest/...", []string{"api/...", "pkg/client/...", "config/..."}},
+	{"pkg/sandboxtest/...", []string{
+		"api/...", "pkg/client/...", "config/...", "internal/controller", "internal/backends", "internal/backends/memory",
+		"internal/execution/...",
+	}},
 	{"test/...", []string{"..."}},
 	{"hack/...", []string{"..."}},
 }
@@ -63,7 +68,7 @@ var rules = []struct {
 // onlyIn are packages that few may import.
 var onlyIn = map[string][]string{
 	"internal/backends/all":         {"cmd/...", "test/..."},
-	"internal/backends/memory":      {"test/..."},
+	"internal/backends/memory":      {"test/...", "pkg/sandboxtest"},
 	"internal/backends/conformance": {"test/..."},
 	"test/...":                      {"test/...", "hack/..."},
 }

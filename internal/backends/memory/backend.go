@@ -36,7 +36,7 @@ func (p *Provider) backend(name string, config backends.Config) (backends.Backen
 	}
 	options := p.currentOptions()
 	c := &connection{name: name, token: string(config.Credentials[tokenKey]), parameters: given, provider: p}
-	native := !options.WithoutFiles && options.RunCommandFunc == nil
+	native := !options.WithoutFiles && options.hasFiles()
 	switch {
 	case options.UniqueNames && native:
 		return struct {

@@ -66,8 +66,14 @@ type Options struct {
 	MaxRemotes int
 	// CreateDeadline and VisibilityDelay of the registration; 0 = 10 s and ListLag.
 	CreateDeadline, VisibilityDelay time.Duration
-	// RunCommandFunc answers commands in place of real processes. Remotes then have no directory and no files of their own.
+	// RunCommandFunc answers commands in place of real processes. Remotes then have no directory and no files of their own, but
+	// with KeepFiles.
 	RunCommandFunc func(ctx context.Context, remote backends.Remote, command backends.Command) (backends.Result, error)
+	// KeepFiles gives remotes their directories, and native files in them, also where RunCommandFunc answers commands.
+	KeepFiles bool
+	// Removed is told of each remote that is gone, whatever way it went. It is called with a lock held: it returns at once, and uses
+	// none of the provider's controls.
+	Removed func(id string)
 	// Clock is the real one where it is nil. Command.Timeout always counts real time.
 	Clock Clock
 	// Dir takes the remotes' directories; empty = a new one under the machine's temporary directory.
@@ -320,10 +326,16 @@ func (p *Provider) Close() error {
 	return os.RemoveAll(dir)
 }
 
+// hasFiles says that remotes have directories on this machine.
+func (o Options) hasFiles() bool { return o.RunCommandFunc == nil || o.KeepFiles }
+
 // remove takes the remote away with all that it has. The mutex is held.
 func (p *Provider) remove(r *remote) {
 	delete(p.remotes, r.id)
 	r.commands.close()
+	if p.options.Removed != nil {
+		p.options.Removed(r.id)
+	}
 	if r.dir != "" {
 		_ = os.RemoveAll(r.dir)
 	}
@@ -356,7 +368,7 @@ func (p *Provider) newRemote(id string, request backends.CreateRequest) (*remote
 	if p.options.UniqueNames {
 		r.name = request.Name
 	}
-	if p.options.RunCommandFunc == nil {
+	if p.options.hasFiles() {
 		if err := p.makeDirs(r, request.WorkingDir); err != nil {
 			return nil, err
 		}

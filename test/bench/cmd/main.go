@@ -57,6 +57,9 @@ func run(ctx context.Context) (err error) {
 	}
 	report := bench.NewReport(stage.Figures())
 	fmt.Print(report)
+	if growth := report.Growth(); growth != "" {
+		fmt.Printf("\nWhat one Sandbox costs, by how many there are:\n%s", growth)
+	}
 	if *jsonFile != "" {
 		if err := report.WriteJSON(*jsonFile); err != nil {
 			return err

@@ -25,6 +25,18 @@ type Manager struct {
 	err     error
 }
 
+// StartOldManager starts another program than the manager of the current version, as [Bed.StartManager] starts that.
+func (b *Bed) StartOldManager(program string) error {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	if b.running != nil {
+		return errors.New("a manager runs already")
+	}
+	var err error
+	b.running, err = b.launch(program)
+	return err
+}
+
 // StartManager starts the manager, and does not wait for it. Its log goes on where that of the one before it ended.
 func (b *Bed) StartManager(arguments ...string) error {
 	b.mutex.Lock()
@@ -39,12 +51,16 @@ func (b *Bed) StartManager(arguments ...string) error {
 
 // StartAnother starts a manager beside the one of StartManager, if any; who calls it ends it.
 func (b *Bed) StartAnother(arguments ...string) (*Manager, error) {
+	return b.launch(b.program, arguments...)
+}
+
+func (b *Bed) launch(program string, arguments ...string) (*Manager, error) {
 	log, err := os.OpenFile(b.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = log.Close() }()
-	return Launch(b.program, b.kubeconfig(), log, slices.Concat(b.arguments(), b.more, arguments)...)
+	return Launch(program, b.kubeconfig(), log, slices.Concat(b.arguments(), b.more, arguments)...)
 }
 
 // Launch starts a manager's program beside its log; who calls it ends it.

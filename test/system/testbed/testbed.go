@@ -11,6 +11,7 @@
 package testbed
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,6 +65,8 @@ type Options struct {
 	Registries []string
 	// Arguments of every manager, after the bed's own.
 	Arguments []string
+	// CRDs is the folder of the CRDs that are there at the beginning; empty = those of the current version.
+	CRDs string
 	// User and Groups are who the manager is to the API server; empty = an administrator.
 	User   string
 	Groups []string
@@ -96,7 +99,7 @@ func (b *Bed) start(ctx context.Context, options Options) error {
 	}
 	built := make(chan error, 1)
 	go func() { built <- b.build(ctx) }()
-	b.Plane, err = controlplane.Start(ctx, controlplane.Options{CRDs: []string{"config/crd/bases"}})
+	b.Plane, err = controlplane.Start(ctx, controlplane.Options{CRDs: []string{cmp.Or(options.CRDs, "config/crd/bases")}})
 	if err := errors.Join(err, <-built); err != nil {
 		return err
 	}
