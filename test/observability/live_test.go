@@ -282,7 +282,14 @@ var _ = Describe("A live manager", func() {
 		program(GinkgoTB(), "prometheus")
 		secret := token(ctx)
 		listen := prometheus(ctx, secret)
-		load(ctx)
+		room := load(ctx)
+		// A rate wants a series to grow after it was seen first.
+		Eventually(func() (int, error) { return ask(ctx, listen, "sandbox_operator_sandbox_ready_seconds_count") }).
+			WithTimeout(testbed.Patience).Should(BeNumerically(">", 0))
+		Eventually(func() (int, error) { return ask(ctx, listen, "sandbox_operator_exec_duration_seconds_count") }).
+			WithTimeout(testbed.Patience).Should(BeNumerically(">", 1))
+		bed.Delete(ctx, builders.MakeSandbox(room.Namespace, "box-2").Obj()) // so that another gets its place
+		room.Run(ctx, room.Exec("more", "box-0").Shell("true"))
 
 		By("being scraped with the token alone")
 		Expect(get(ctx, "https://"+address+"/metrics", "")).To(ContainSubstring("nauthorized"))
