@@ -6,25 +6,32 @@
 package observability_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	spans "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -42,7 +49,50 @@ var (
 	bed     *testbed.Bed
 	cloud   *fake.Cloud
 	address string
+	traces  received
 )
+
+// received are the spans that came, by name.
+type received struct {
+	mutex sync.Mutex
+	spans []*spans.Span
+	whole strings.Builder
+}
+
+// receive is a collector's address.
+func receive() string {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		body, _ := io.ReadAll(request.Body)
+		var sent collector.ExportTraceServiceRequest
+		if err := proto.Unmarshal(body, &sent); err != nil {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		traces.mutex.Lock()
+		defer traces.mutex.Unlock()
+		traces.whole.Write(body)
+		for _, resource := range sent.GetResourceSpans() {
+			for _, scope := range resource.GetScopeSpans() {
+				traces.spans = append(traces.spans, scope.GetSpans()...)
+			}
+		}
+	}))
+	DeferCleanup(server.Close)
+	return server.URL
+}
+
+// of are the names of the spans of a trace.
+func (r *received) of(trace string) []string {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	var names []string
+	for _, span := range r.spans {
+		if hex.EncodeToString(span.GetTraceId()) == trace {
+			names = append(names, span.GetName())
+		}
+	}
+	return names
+}
 
 var _ = BeforeSuite(func(ctx context.Context) {
 	var err error
@@ -52,6 +102,7 @@ var _ = BeforeSuite(func(ctx context.Context) {
 	address = freeAddress()
 	bed, err = testbed.Start(ctx, testbed.Options{Arguments: []string{
 		"--backends=e2b", "--provider-hosts=127.0.0.1", "--metrics-bind-address=" + address, "--leader-elect", "--zap-log-level=info",
+		"--log-format=json", "--tracing-endpoint=" + receive(),
 	}})
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func(ctx context.Context) { Expect(bed.Stop(ctx)).To(Succeed()) })
@@ -213,6 +264,16 @@ func load(ctx context.Context) *testbed.Room {
 	return room
 }
 
+// cloudRoom has a provider that leads to the cloud.
+func cloudRoom(ctx context.Context) *testbed.Room {
+	GinkgoHelper()
+	room := bed.NewRoom(ctx)
+	room.Secret(ctx, "key", map[string]string{"apiKey": fake.Key})
+	bed.Create(ctx, builders.MakeProvider(room.Namespace, "cloud", "e2b").Credentials("key").Endpoint(cloud.URL()).
+		Parameters(`{"sandboxURL":"`+cloud.URL()+`"}`).Obj())
+	return room
+}
+
 // mayBeEmpty are panels with nothing to show while nothing is wrong.
 var mayBeEmpty = []string{"Swept"}
 
@@ -221,7 +282,14 @@ var _ = Describe("A live manager", func() {
 		program(GinkgoTB(), "prometheus")
 		secret := token(ctx)
 		listen := prometheus(ctx, secret)
-		load(ctx)
+		room := load(ctx)
+		// A rate wants a series to grow after it was seen first.
+		Eventually(func() (int, error) { return ask(ctx, listen, "sandbox_operator_sandbox_ready_seconds_count") }).
+			WithTimeout(testbed.Patience).Should(BeNumerically(">", 0))
+		Eventually(func() (int, error) { return ask(ctx, listen, "sandbox_operator_exec_duration_seconds_count") }).
+			WithTimeout(testbed.Patience).Should(BeNumerically(">", 1))
+		bed.Delete(ctx, builders.MakeSandbox(room.Namespace, "box-2").Obj()) // so that another gets its place
+		room.Run(ctx, room.Exec("more", "box-0").Shell("true"))
 
 		By("being scraped with the token alone")
 		Expect(get(ctx, "https://"+address+"/metrics", "")).To(ContainSubstring("nauthorized"))
@@ -260,5 +328,47 @@ var _ = Describe("A live manager", func() {
 			return ask(ctx, listen, `ALERTS{alertname="SandboxProviderNotReady", provider="dead"}`)
 		}).WithContext(ctx).WithTimeout(testbed.Patience).Should(Equal(1), "the provider that is dead should have its alert pending")
 		Expect(ask(ctx, listen, `ALERTS{alertname=~"SandboxOperator.*"}`)).To(BeZero())
+	})
+
+	It("makes one trace of what it does for an object, in the trace of who created it, and loses none when it is asked to end", func(ctx context.Context) {
+		const outer, secret = "4bf92f3577b34da6a3ce929d0e0e4736", "xyzzy-7391-plugh"
+		room := cloudRoom(ctx)
+		room.Secret(ctx, "secret", map[string]string{"value": secret})
+		sandbox := room.Ready(ctx, builders.MakeSandbox(room.Namespace, "box").NamespacedProvider("cloud"))
+		exec := room.Exec("run", "box").Shell("echo said-by-it $V").EnvFrom("V", builders.SecretKey("secret", "value")).Obj()
+		exec.Annotations = map[string]string{v1alpha1.TraceparentAnnotation: "00-" + outer + "-00f067aa0ba902b7-01"}
+		room.Create(ctx, exec)
+		room.EventuallyFinished(ctx, exec)
+		Expect(bed.StopManager()).To(Succeed())
+		Expect(traces.of(outer)).To(ContainElements("SandboxExec", "SandboxExec start", "e2b run"))
+		own := strings.ReplaceAll(string(sandbox.UID), "-", "")
+		Expect(traces.of(own)).To(ContainElements("Sandbox", "Sandbox create", "e2b create"))
+
+		By("another process")
+		Expect(bed.StartManager()).To(Succeed())
+		bed.Delete(ctx, sandbox)
+		bed.EventuallyGone(ctx, sandbox)
+		Eventually(func() []string { return traces.of(own) }).WithTimeout(testbed.Patience).
+			Should(ContainElements("Sandbox destroy", "e2b destroy"))
+		for _, hidden := range []string{secret, "said-by-it", fake.Key} {
+			Expect(traces.whole.String()).NotTo(ContainSubstring(hidden))
+		}
+	})
+
+	It("logs lines of JSON, without stacks", func(ctx context.Context) {
+		room := cloudRoom(ctx)
+		room.Ready(ctx, builders.MakeSandbox(room.Namespace, "box").NamespacedProvider("cloud"))
+		lines := 0
+		for line := range bytes.Lines(bed.Log()) {
+			var entry map[string]any
+			Expect(json.Unmarshal(line, &entry)).To(Succeed(), string(line))
+			Expect(entry).To(And(HaveKey("level"), HaveKey("ts"), HaveKey("msg")), string(line))
+			Expect(entry).NotTo(HaveKey("stacktrace"), string(line))
+			if entry["reconcileID"] != nil {
+				Expect(entry).To(And(HaveKey("namespace"), HaveKey("name"), HaveKey("controller")), string(line))
+			}
+			lines++
+		}
+		Expect(lines).To(BeNumerically(">", 5))
 	})
 })

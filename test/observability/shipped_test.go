@@ -128,6 +128,39 @@ func TestEachAlertHasARunbook(t *testing.T) {
 	}
 }
 
+// reasons are how events are made: by the recorder itself, and by what destroys remotes that are nobody's.
+var reasons = regexp.MustCompile(`(?s)(?:EventType(?:Normal|Warning), |destroyAll\(ctx, )(?:"(\w+)"|v1alpha1\.Reason(\w+))`)
+
+func TestEachEventIsInTheTable(t *testing.T) {
+	_, rest, found := strings.Cut(string(read(t, "docs", "observability.md")), "\n## Events\n")
+	table, _, _ := strings.Cut(rest, "\n## ")
+	if !found {
+		t.Fatal("docs/observability.md has no events")
+	}
+	sources, err := filepath.Glob(filepath.Join(root, "internal", "controller", "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, source := range sources {
+		content, err := os.ReadFile(source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range reasons.FindAllStringSubmatch(string(content), -1) {
+			seen[match[1]+match[2]] = true
+		}
+	}
+	if len(seen) < 8 {
+		t.Errorf("only %d events are found", len(seen))
+	}
+	for reason := range seen {
+		if !strings.Contains(table, "`"+reason+"`") {
+			t.Errorf("the table of events has no %s", reason)
+		}
+	}
+}
+
 var name = regexp.MustCompile(`\b[a-z][a-z0-9]*_[a-z0-9_]+\b`)
 
 func TestAlertsAndDashboardAskForMetricsThatExist(t *testing.T) {
