@@ -24,7 +24,9 @@ var (
 )
 
 // Resource returns the group and resource, such as sandboxes.sandboxes.run for "sandboxes".
-func Resource(resource string) schema.GroupResource { return GroupVersion.WithResource(resource).GroupResource() }
+func Resource(resource string) schema.GroupResource {
+	return GroupVersion.WithResource(resource).GroupResource()
+}
 
 func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion,

@@ -143,7 +143,8 @@ func (o *Operator) start(ctx context.Context, config *rest.Config) error {
 	}
 	o.runner = simulated.New(o.run)
 	o.provider = memory.NewProvider(memory.Options{
-		UniqueNames: true, KeepFiles: true, RunCommandFunc: o.runner.RunCommand, Removed: o.runner.Forget, CreateDelay: o.options.CreateTime,
+		UniqueNames: true, KeepFiles: true, CreateDelay: o.options.CreateTime,
+		RunCommandFunc: o.runner.RunCommand, Removed: o.runner.Forget,
 	})
 	for _, language := range languages {
 		o.provider.SetCode(language, o.runCode)

@@ -6,6 +6,7 @@ package sandboxtest_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -80,7 +81,8 @@ var _ = Describe("An operator in a test", func() {
 			spec.Env = []v1alpha1.EnvVar{{Name: "FROM", Value: new("sandbox")}, {Name: "BOTH", Value: new("sandbox")}}
 			spec.Files = []v1alpha1.File{{Path: "/etc/app.conf", Content: v1alpha1.Content{Content: new("verbose")}}}
 		})
-		DeferCleanup(operator.OnFunc(sandboxtest.Exec(namespace, "reader"), func(_ context.Context, c *sandboxtest.Command) sandboxtest.Result {
+		reader := sandboxtest.Exec(namespace, "reader")
+		DeferCleanup(operator.OnFunc(reader, func(_ context.Context, c *sandboxtest.Command) sandboxtest.Result {
 			conf, _ := c.ReadFile("/etc/app.conf")
 			input, _ := c.ReadFile("/in/data")
 			_, _ = fmt.Fprintf(c.Stdout(), "%s %s %d %s %s %s", c.Env["FROM"], c.Env["BOTH"], len(c.Env["KEY"]), conf, input, c.Stdin)
@@ -103,7 +105,8 @@ var _ = Describe("An operator in a test", func() {
 		DeferCleanup(operator.On(sandboxtest.All(sandboxtest.InNamespace(namespace), sandboxtest.Language("python"),
 			sandboxtest.Contains("print(6*7)")), sandboxtest.Result{Stdout: "42\n"}))
 		for _, engine := range []v1alpha1.CodeEngine{"", v1alpha1.EngineNative} {
-			exec := makeExec(ctx, namespace, "code"+map[bool]string{true: "-native"}[engine != ""], "box", func(spec *v1alpha1.SandboxExecSpec) {
+			name := "code" + strings.ToLower(string(engine))
+			exec := makeExec(ctx, namespace, name, "box", func(spec *v1alpha1.SandboxExecSpec) {
 				spec.Command = nil
 				spec.Code = &v1alpha1.ExecCode{Language: v1alpha1.LanguagePython, Source: "print(6*7)", Engine: engine}
 			})

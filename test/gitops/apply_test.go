@@ -37,7 +37,8 @@ func apply(ctx context.Context, desired *unstructured.Unstructured) (bool, error
 		return false, err
 	}
 	dry := desired.DeepCopy()
-	if dryErr := k8s.Apply(ctx, client.ApplyConfigurationFromUnstructured(dry), append([]client.ApplyOption{client.DryRunAll}, flux...)...); dryErr != nil {
+	asking := append([]client.ApplyOption{client.DryRunAll}, flux...)
+	if dryErr := k8s.Apply(ctx, client.ApplyConfigurationFromUnstructured(dry), asking...); dryErr != nil {
 		return false, dryErr
 	}
 	if err == nil && sameButForBookkeeping(live, dry) {
@@ -123,7 +124,7 @@ func stepAside(ctx context.Context) {
 		Expect(k8s.Patch(ctx, provider, client.MergeFrom(before))).To(Succeed())
 	}
 	mark(ctx, "false")
-	DeferCleanup(func(ctx SpecContext) { mark(ctx, "true") })
+	DeferCleanup(func(ctx SpecContext) { mark(ctx, "true") }) //nolint:contextcheck // a cleanup has a context of its own
 }
 
 var _ = Describe("Applying again what was applied", func() {

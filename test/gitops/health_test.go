@@ -108,7 +108,7 @@ func luaValue(state *lua.LState, value any) lua.LValue {
 func becomes(ctx context.Context, o *unstructured.Unstructured, want string, never ...string) {
 	GinkgoHelper()
 	Eventually(func(g Gomega) {
-		is := health(refresh(ctx, o))
+		is := health(refresh(ctx, o)) //nolint:contextcheck // a script has a second, whatever the spec has
 		for _, other := range never {
 			if is == other && is != want {
 				StopTrying("it is taken for "+is).Attach("object", o.Object).Now()
@@ -197,7 +197,8 @@ var _ = Describe("The health of our objects, for kstatus and for Argo CD", func(
 		create(ctx, box, other)
 		becomes(ctx, early, healthy, degraded)
 
-		bad, cancelled, fatal := run(namespace, "bad", "box", nil), run(namespace, "cancelled", "box", nil), run(namespace, "fatal", "other", nil)
+		bad, cancelled := run(namespace, "bad", "box", nil), run(namespace, "cancelled", "box", nil)
+		fatal := run(namespace, "fatal", "other", nil)
 		endless := run(namespace, "endless", "box", map[string]any{"timeoutSeconds": int64(2)})
 		create(ctx, bad, endless, cancelled, fatal)
 		Eventually(func() any { return refresh(ctx, cancelled).Object["status"] }).Should(HaveKeyWithValue("conditions",

@@ -9,6 +9,7 @@ package gitops_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -68,7 +69,7 @@ func newNamespace(ctx context.Context) string {
 	name := fmt.Sprintf("spec-%d", namespaces.Add(1))
 	Expect(k8s.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})).To(Succeed())
 	// What one spec leaves behind would take the providers of the next.
-	DeferCleanup(func(ctx SpecContext) {
+	DeferCleanup(func(ctx SpecContext) { //nolint:contextcheck // a cleanup has a context of its own
 		for _, kind := range []string{"SandboxExec", "Sandbox", "SandboxProvider"} {
 			all := &unstructured.UnstructuredList{}
 			all.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(kind + "List"))
@@ -93,9 +94,7 @@ func object(kind, namespace, name string, spec map[string]any) *unstructured.Uns
 
 func run(namespace, name, sandbox string, more map[string]any) *unstructured.Unstructured {
 	spec := map[string]any{"sandboxRef": map[string]any{"name": sandbox}, "command": []any{name}}
-	for key, value := range more {
-		spec[key] = value
-	}
+	maps.Copy(spec, more)
 	return object("SandboxExec", namespace, name, spec)
 }
 

@@ -10,6 +10,7 @@ package simulated
 
 import (
 	"context"
+	"errors"
 	"io"
 	"strconv"
 	"sync"
@@ -148,7 +149,7 @@ func (r *run) keep(ctx context.Context, timeout time.Duration, program func(cont
 		defer timer.Stop()
 	}
 	r.exitCode, r.cause = program(ctx), execution.CauseExited
-	if why, ok := context.Cause(ctx).(cause); ok {
+	if why, ok := errors.AsType[cause](context.Cause(ctx)); ok {
 		r.exitCode, r.cause = killed, execution.Cause(why)
 	}
 	r.at = time.Now()
