@@ -65,6 +65,7 @@ func TestAReleaseIsWhatItsSignatureSays(t *testing.T) {
 	t.Cleanup(func() { _ = os.RemoveAll(release) })
 	for _, name := range []string{
 		"manager-linux-amd64", "install.yaml", "crds.yaml", "sandbox-operator-0.0.1-test.tgz", "sbom.cdx.json", "notes.md",
+		"kubectl-sandbox-linux-amd64.tar.gz", "sandbox.krew.yaml",
 		"checksums.txt", "checksums.txt.sig",
 	} {
 		g.Expect(filepath.Join(release, name)).To(BeAnExistingFile())
