@@ -62,7 +62,7 @@ func (s *shared) setupCensus(mgr ctrl.Manager) error {
 			return err
 		}
 		defer end()
-		for _, source := range []metrics.Source{c.observe, s.observePlaces, s.figures.observe, s.doors.Observe} {
+		for _, source := range []metrics.Source{c.observe, s.places.observe, s.figures.observe, s.doors.Observe} {
 			defer metrics.Ask(source)()
 		}
 		<-ctx.Done()

@@ -21,14 +21,6 @@ import (
 type figures struct {
 	mutex sync.Mutex
 	of    map[types.UID]figure
-	// limited are the providers with limits.maxSandboxes that were asked for a place.
-	limited map[types.UID]limited
-}
-
-// limited is one of them, and how many places this instance may give out.
-type limited struct {
-	metrics.Provider
-	places int
 }
 
 type figure struct {
@@ -40,9 +32,7 @@ type figure struct {
 	remotes, orphans, abandoned, leasing int
 }
 
-func newFigures() *figures {
-	return &figures{of: map[types.UID]figure{}, limited: map[types.UID]limited{}}
-}
+func newFigures() *figures { return &figures{of: map[types.UID]figure{}} }
 
 // note takes over what a pass found. What this pass could not see stays as the last one saw it.
 func (f *figures) note(p *providerPass) {
@@ -68,8 +58,8 @@ func (s *shared) forgetFigures(uid types.UID) {
 	s.figures.mutex.Lock()
 	gone, known := s.figures.of[uid]
 	delete(s.figures.of, uid)
-	delete(s.figures.limited, uid)
 	s.figures.mutex.Unlock()
+	s.places.forgetProvider(uid)
 	if known {
 		metrics.ForgetProvider(gone.provider)
 	}
@@ -110,26 +100,4 @@ func (p *providerPass) countRenewal(err error) {
 	}
 	named := metrics.Provider{Namespace: p.provider.Object.GetNamespace(), Name: p.provider.Object.GetName()}
 	metrics.LeaseRenewals.WithLabelValues(named.Labels([]string{p.provider.Spec.Backend}, code)...).Inc()
-}
-
-// limit notes how many places a provider has; 0 = as many as anybody wants.
-func (f *figures) limit(p provider.Provider, places int) {
-	f.mutex.Lock()
-	defer f.mutex.Unlock()
-	if places == 0 {
-		delete(f.limited, p.Object.GetUID())
-		return
-	}
-	f.limited[p.Object.GetUID()] = limited{metrics.Provider{Namespace: p.Object.GetNamespace(), Name: p.Object.GetName()}, places}
-}
-
-// observePlaces tells how many Sandboxes wait for a place, and how many places there are.
-func (s *shared) observePlaces(say func(gauge *metrics.Gauge, value float64, labels ...string)) {
-	waiting := s.places.sentAwayBy()
-	s.figures.mutex.Lock()
-	defer s.figures.mutex.Unlock()
-	for uid, one := range s.figures.limited {
-		say(metrics.WaitingSandboxes, float64(waiting[string(uid)]), one.Labels(nil)...)
-		say(metrics.Places, float64(one.places), one.Labels(nil)...)
-	}
 }

@@ -243,7 +243,7 @@ func (p *sandboxPass) record(ctx context.Context) error {
 	}
 	countReady(was, &p.sandbox.Status)
 	tellReady(was, p.sandbox, p.clock.Now())
-	p.places.observe(p.sandbox)
+	p.places.note(p.sandbox)
 	return nil
 }
 
