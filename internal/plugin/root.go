@@ -16,7 +16,9 @@ import (
 
 	"github.com/sandbox-operator/sandbox-operator/internal/plugin/cli"
 	"github.com/sandbox-operator/sandbox-operator/internal/plugin/describe"
+	"github.com/sandbox-operator/sandbox-operator/internal/plugin/doctor"
 	"github.com/sandbox-operator/sandbox-operator/internal/plugin/files"
+	providerlist "github.com/sandbox-operator/sandbox-operator/internal/plugin/providers"
 )
 
 // Main runs the program's own arguments, and returns the exit code.
@@ -60,7 +62,8 @@ func NewCommand(f *cli.Factory) *cobra.Command {
 		versionCommand(f),
 	)
 	root.AddCommand(files.Commands(f)...)
-	root.AddCommand(describe.Command(f))
+	root.AddCommand(providerlist.Commands(f)...)
+	root.AddCommand(describe.Command(f), doctor.Command(f))
 	return root
 }
 

@@ -64,8 +64,8 @@ func TestAReleaseIsWhatItsSignatureSays(t *testing.T) {
 	release := "../../dist/release"
 	t.Cleanup(func() { _ = os.RemoveAll(release) })
 	for _, name := range []string{
-		"manager-linux-amd64", "kubectl-sandbox-linux-amd64", "install.yaml", "crds.yaml",
-		"sandbox-operator-0.0.1-test.tgz", "sbom.cdx.json", "notes.md",
+		"manager-linux-amd64", "install.yaml", "crds.yaml", "sandbox-operator-0.0.1-test.tgz", "sbom.cdx.json", "notes.md",
+		"kubectl-sandbox-linux-amd64.tar.gz", "sandbox.krew.yaml",
 		"checksums.txt", "checksums.txt.sig",
 	} {
 		g.Expect(filepath.Join(release, name)).To(BeAnExistingFile())

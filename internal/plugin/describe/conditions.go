@@ -59,14 +59,16 @@ func (p *Page) why(conditions []metav1.Condition, about advice.About, further ..
 		return
 	}
 	p.section("Why, and what to do")
+	said := map[string]bool{"": true}
 	for _, t := range troubles {
 		p.line("%s: %s", t.reason, t.message)
-		if next := advice.Next(t.reason, about); next != "" {
+		if next := advice.Next(t.reason, about); !said[next] {
 			p.line("  -> %s", next)
+			said[next] = true
 		}
 	}
 	for _, reason := range further {
-		if next := advice.Next(reason, about); next != "" {
+		if next := advice.Next(reason, about); !said[next] {
 			p.line("%s", reason)
 			p.line("  -> %s", next)
 		}

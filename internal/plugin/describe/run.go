@@ -27,7 +27,7 @@ func Run(f RunFacts, p *Page) string {
 	p.field("Run", r.Namespace+"/"+r.Name)
 	p.ready(r.Status.Conditions)
 	p.field("Command", commandOf(&r.Spec))
-	p.field("Outcome", orDash(outcome(r)))
+	p.field("State", outcome(r))
 	p.field("Cause", r.Status.Reason)
 	p.field("Sandbox", sandboxName(r))
 	if r.Status.SandboxID != "" {

@@ -123,7 +123,7 @@ func sandboxTimeline(f SandboxFacts) *timeline {
 		Time    time.Time
 	}
 	if text := s.Annotations[v1alpha1.JournalAnnotation]; text != "" && json.Unmarshal([]byte(text), &journal) == nil {
-		t.add(&metav1.Time{Time: journal.Time}, "the operator noted that it makes the remote (attempt %d)", journal.Attempt)
+		t.add(&metav1.Time{Time: journal.Time.Truncate(time.Second)}, "the operator noted that it makes the remote (attempt %d)", journal.Attempt)
 	}
 	t.add(s.Status.CreatedAt, "the provider made the remote")
 	for _, c := range s.Status.Conditions {

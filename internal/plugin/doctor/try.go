@@ -1,0 +1,44 @@
+// Copyright The sandbox-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
+	"github.com/sandbox-operator/sandbox-operator/internal/plugin/runs"
+)
+
+// try runs a command in a sandbox of its own of the default provider: the one check that proves it all.
+func (p *patient) try(ctx context.Context) Finding {
+	const check, word, patience = "try", "works", 2 * time.Minute
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	runner := &runs.Runner{Client: p.WithWatch, Notes: p.factory.ErrOut, Quiet: true}
+	run := &v1alpha1.SandboxExec{
+		ObjectMeta: metav1.ObjectMeta{Namespace: p.namespace, Name: runs.NewName("doctor")},
+		Spec: v1alpha1.SandboxExecSpec{
+			Sandbox: &v1alpha1.SandboxSpec{}, Command: []string{"echo", word},
+			TTLSecondsAfterFinished: new(int32(runs.LeftBehindTTL.Seconds())),
+		},
+	}
+	began := time.Now()
+	if err := runner.Create(ctx, run, nil); err != nil {
+		return broken(check, err)
+	}
+	defer runner.Clear(ctx, run)
+	var out bytes.Buffer
+	if err := runner.Follow(ctx, run, runs.Streams{Out: &out}); err != nil {
+		return broken(check, err)
+	}
+	if said := strings.TrimSpace(out.String()); said != word {
+		return failed(check, "kubectl sandbox run -- echo "+word, "a command printed %q, and not %q", said, word)
+	}
+	return fine(check, "a command ran in a sandbox of its own, in %s", time.Since(began).Round(10*time.Millisecond))
+}
