@@ -42,6 +42,7 @@ var dryRun = map[string]string{
 
 // notRun are pages whose commands are not typed, with the reason.
 var notRun = map[string]string{
+	"docs/kubectl-sandbox.md":  "needs the plugin on the PATH; internal/plugin has each command, on a real operator",
 	"docs/alerts.md":           "looks at an operator that is in trouble; test/observability has the alerts fire",
 	"docs/observability.md":    "needs the operator in a cluster, and a Prometheus; test/observability runs one",
 	"docs/install.md":          "installs the operator; test/install and make e2e do that, the same ways",

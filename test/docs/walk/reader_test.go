@@ -147,7 +147,7 @@ func (r *reader) saves(block page.Block) bool {
 func (r *reader) applies(block page.Block) {
 	r.t.Helper()
 	r.saves(block)
-	if why := block.Notes[page.NoteNotRun]; why != "" {
+	if why := block.Notes[page.NoteNotRun] + notRun[r.page.Name]; why != "" {
 		r.t.Logf("%s is not applied: %s", r.where(block), why)
 		return
 	}
