@@ -25,6 +25,11 @@ const (
 	// what it can't see any more is gone, and that what it found without a Sandbox may go. The operator takes it off then.
 	AcceptLossesAnnotation = "sandboxes.run/accept-losses"
 
+	// TraceparentAnnotation on a Sandbox or SandboxExec has the trace context of who creates it, in the form of W3C's traceparent: where
+	// the operator traces (--tracing-endpoint), what it does for the object joins that trace. It is read in each pass, and changes
+	// nothing else.
+	TraceparentAnnotation = "sandboxes.run/traceparent"
+
 	// ShardLabel on a Sandbox or SandboxExec names the instance of the operator that works on it (--shard); without it, that is
 	// the instance without a --shard.
 	ShardLabel = "sandboxes.run/shard"

@@ -38,13 +38,14 @@ func sandboxes(t *testing.T, change func(spec *schema, definition *crd)) []crd {
 		t.Fatal(err)
 	}
 	for i := range all {
-		if all[i].Spec.Names.Plural == "sandboxes" {
-			properties := all[i].Spec.Versions[0].Schema.OpenAPIV3Schema.Properties
-			spec := properties["spec"]
-			change(&spec, &all[i])
-			properties["spec"] = spec
-			return all[i : i+1]
+		if all[i].Spec.Names.Plural != "sandboxes" {
+			continue
 		}
+		properties := all[i].Spec.Versions[0].Schema.OpenAPIV3Schema.Properties
+		spec := properties["spec"]
+		change(&spec, &all[i])
+		properties["spec"] = spec
+		return all[i : i+1]
 	}
 	t.Fatal("there is no CRD sandboxes")
 	return nil

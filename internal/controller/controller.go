@@ -9,7 +9,7 @@
 // written before a remote is made, attempts.go what a process remembers of attempts, references.go reads what specs refer
 // to, redact.go keeps Secrets out of stored output, trouble.go makes errors into conditions, patch.go has the writes, wake.go
 // lets one reconciler wake another and watches.go lets providers, stop.go ends them without cutting off what they do, metrics.go
-// says what objects cost, and shard.go says which objects are whose where there are several instances.
+// says what objects cost, census.go how many there are and provider_figures.go how providers are, and shard.go says which objects are whose where there are several instances.
 package controller
 
 import (
@@ -90,6 +90,7 @@ type shared struct {
 	watches  *watches
 	activity *activity
 	places   *places
+	figures  *figures
 	// confirmer asks whether a provider stands, after a journal was written.
 	confirmer *provider.Confirmer
 	options   Options
@@ -112,6 +113,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		},
 		lists:     &inventory.Lists{Clock: clock.RealClock{}, Installation: options.Installation, Period: options.Period},
 		wakes:     newWakes(),
+		figures:   newFigures(),
 		confirmer: &provider.Confirmer{Reader: mgr.GetAPIReader()},
 		options:   options,
 	}
@@ -126,6 +128,9 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	}
 	if err := s.setupProviders(mgr); err != nil {
 		return fmt.Errorf("setting up the provider controllers: %w", err)
+	}
+	if err := s.setupCensus(mgr); err != nil {
+		return fmt.Errorf("setting up the metrics: %w", err)
 	}
 	return nil
 }

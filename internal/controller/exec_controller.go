@@ -130,7 +130,10 @@ func (r *execReconciler) Reconcile(ctx context.Context, request ctrl.Request) (c
 	action := decideExec(p.facts())
 	ctx, done := timed(ctx, "SandboxExec")
 	defer done(string(action))
-	return pass(p.do(ctx, action))
+	ctx, traced := traceExec(ctx, p.exec, action)
+	result, err := pass(p.do(ctx, action))
+	traced(err)
+	return result, err
 }
 
 // observeSandbox reads the Sandbox of this attempt, and what may be left of the one before.
@@ -279,6 +282,7 @@ func (p *execPass) record(ctx context.Context) error {
 		return err
 	}
 	countFinished(was, &p.exec.Status)
+	tellFinished(was, p.exec, p.sandbox, p.clock.Now())
 	return nil
 }
 

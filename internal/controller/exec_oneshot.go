@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
+	"github.com/sandbox-operator/sandbox-operator/internal/tracing"
 )
 
 // ownSandboxTime is how long a Sandbox that was made for a run may take to be Ready before the run says that it waits: what
@@ -49,6 +50,7 @@ func (p *execPass) makeSandbox(ctx context.Context) (ctrl.Result, error) {
 		return ctrl.Result{}, fmt.Errorf("owning the run's sandbox: %w", err)
 	}
 	copyShard(sandbox, p.exec)
+	tracing.Inherit(sandbox, p.exec)
 	err := p.client.Create(ctx, sandbox)
 	switch {
 	case apierrors.IsAlreadyExists(err):

@@ -7,40 +7,23 @@ import (
 	"context"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
+	"github.com/sandbox-operator/sandbox-operator/internal/metrics"
 	"github.com/sandbox-operator/sandbox-operator/internal/provider"
 )
 
-// What an object costs, as it goes on: writes divided by objects, and what passes add to the provider's own time.
-var (
-	writesTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "sandbox_operator_api_writes_total",
-		Help: "Writes to the API server, by kind and verb (create, patch, patch_status, update or delete).",
-	}, []string{"kind", "verb"})
-	readyTotal = prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "sandbox_operator_sandboxes_ready_total",
-		Help: "Sandboxes that became Ready.",
-	})
-	finishedTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "sandbox_operator_execs_finished_total",
-		Help: "SandboxExecs that ended, by outcome.",
-	}, []string{"outcome"})
-	overheadSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "sandbox_operator_overhead_seconds",
-		Help: "Duration of passes that called a provider, without the time of those calls, by kind and what was done.",
-		// An undisturbed pass makes two writes of a few milliseconds each.
-		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
-	}, []string{"kind", "action"})
-)
-
 func init() {
-	metrics.Registry.MustRegister(writesTotal, readyTotal, finishedTotal, overheadSeconds)
+	// An outcome that never came is 0, so that its first one is an increase.
+	for _, outcome := range []v1alpha1.ExecOutcome{
+		v1alpha1.OutcomeSucceeded, v1alpha1.OutcomeFailed, v1alpha1.OutcomeTimedOut, v1alpha1.OutcomeCancelled,
+		v1alpha1.OutcomeSandboxLost, v1alpha1.OutcomeStartFailed, v1alpha1.OutcomeUnknown,
+	} {
+		metrics.ExecsFinished.WithLabelValues(string(outcome))
+	}
 }
 
 // timed measures a pass. The function that it returns is called at its end, with what was done.
@@ -49,7 +32,7 @@ func timed(ctx context.Context, kind string) (context.Context, func(action strin
 	ctx, calls := provider.Timed(ctx)
 	return ctx, func(action string) {
 		if spent := calls.Total(); spent > 0 {
-			overheadSeconds.WithLabelValues(kind, action).Observe((time.Since(began) - spent).Seconds())
+			metrics.OverheadSeconds.WithLabelValues(kind, action).Observe((time.Since(began) - spent).Seconds())
 		}
 	}
 }
@@ -57,13 +40,17 @@ func timed(ctx context.Context, kind string) (context.Context, func(action strin
 func countReady(before, after *v1alpha1.SandboxStatus) {
 	if !meta.IsStatusConditionTrue(before.Conditions, v1alpha1.ConditionReady) &&
 		meta.IsStatusConditionTrue(after.Conditions, v1alpha1.ConditionReady) {
-		readyTotal.Inc()
+		metrics.SandboxesReady.WithLabelValues().Inc()
 	}
 }
 
 func countFinished(before, after *v1alpha1.SandboxExecStatus) {
 	if before.Outcome == "" && after.Outcome != "" {
-		finishedTotal.WithLabelValues(string(after.Outcome)).Inc()
+		metrics.ExecsFinished.WithLabelValues(string(after.Outcome)).Inc()
+		if after.DurationMilliseconds != nil {
+			took := time.Duration(*after.DurationMilliseconds) * time.Millisecond
+			metrics.ExecSeconds.WithLabelValues(string(after.Outcome)).Observe(took.Seconds())
+		}
 	}
 }
 
@@ -78,7 +65,7 @@ func (c counted) count(object client.Object, verb string, err error) error {
 	if gvk, lookup := apiutil.GVKForObject(object, c.Scheme()); lookup == nil {
 		kind = gvk.Kind
 	}
-	writesTotal.WithLabelValues(kind, verb).Inc()
+	metrics.APIWrites.WithLabelValues(kind, verb).Inc()
 	return nil
 }
 

@@ -4,7 +4,6 @@
 package controller_test
 
 import (
-	"os"
 	"strings"
 	"time"
 
@@ -80,11 +79,45 @@ var _ = Describe("The metrics", Serial, func() {
 		Expect(overhead.GetSampleSum()-before).To(BeNumerically("<", slowCreate.Seconds()), "the provider's time is counted")
 	})
 
-	It("are all in the docs", func() {
-		page, err := os.ReadFile("../../docs/troubleshooting.md")
-		Expect(err).NotTo(HaveOccurred())
-		for name := range families() {
-			Expect(string(page)).To(ContainSubstring("`"+name+"`"), "docs/troubleshooting.md, Metrics")
+	It("say how many Sandboxes, runs and providers there are, and how long Sandboxes ran", func(ctx SpecContext) {
+		ns := newNamespace(ctx)
+		create(ctx, builders.MakeProvider(ns, "p", "plain").Obj())
+		Eventually(func() float64 {
+			return metric("sandbox_operator_provider_ready", "plain", "p", ns).GetGauge().GetValue()
+		}).Should(Equal(1.0))
+		sandbox := builders.MakeSandbox(ns, "box").NamespacedProvider("p").Obj()
+		create(ctx, sandbox, builders.MakeExec(ns, "run", "nowhere").Command("true").Obj())
+		eventually(ctx, sandbox, v1alpha1.ConditionReady, "True/Ready")
+
+		sandboxes := func(state string) float64 {
+			return metric("sandbox_operator_sandboxes", "p", ns, state).GetGauge().GetValue()
 		}
+		Eventually(func() float64 { return sandboxes("Running") }).Should(Equal(1.0))
+		Expect(metric("sandbox_operator_namespace_sandboxes", ns, "Running").GetGauge().GetValue()).To(Equal(1.0))
+		Eventually(func() float64 { return metric("sandbox_operator_execs", "Waiting").GetGauge().GetValue() }).Should(BeNumerically(">=", 1))
+		Eventually(func() float64 { return metric("sandbox_operator_remotes", "p", ns).GetGauge().GetValue() }).Should(Equal(1.0))
+		Eventually(func() float64 {
+			return metric("sandbox_operator_sandbox_seconds_total", "plain", ns).GetCounter().GetValue()
+		}).
+			Should(BeNumerically(">", 0.1))
+		Expect(metric("sandbox_operator_provider_breaker_open", "plain", "p", ns)).NotTo(BeNil())
+		Expect(metric("sandbox_operator_provider_last_sync_timestamp_seconds", "plain", "p", ns).GetGauge().GetValue()).
+			To(BeNumerically("~", time.Now().Unix(), 60))
+
+		Expect(k8s.Delete(ctx, sandbox)).To(Succeed())
+		Eventually(func() *dto.Metric { return metric("sandbox_operator_namespace_sandboxes", ns, "Running") }).Should(BeNil())
+	})
+
+	It("forget a provider that is gone", func(ctx SpecContext) {
+		ns := newNamespace(ctx)
+		p := builders.MakeProvider(ns, "p", "plain").Obj()
+		create(ctx, p)
+		calls := func() *dto.Metric {
+			return metric("sandbox_operator_provider_requests_total", "plain", "OK", "list", "p", ns)
+		}
+		Eventually(calls).ShouldNot(BeNil())
+		Expect(k8s.Delete(ctx, p)).To(Succeed())
+		Eventually(calls).Should(BeNil())
+		Eventually(func() *dto.Metric { return metric("sandbox_operator_provider_ready", "plain", "p", ns) }).Should(BeNil())
 	})
 })

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
@@ -18,20 +17,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
+	"github.com/sandbox-operator/sandbox-operator/internal/metrics"
+	"github.com/sandbox-operator/sandbox-operator/internal/provider"
 )
-
-// waitingGauge tells how many Sandboxes wait for a place. How many wait before one of them is no condition, which would be
-// written again with each that goes.
-var waitingGauge = prometheus.NewGaugeVec(prometheus.GaugeOpts{
-	Name: "sandbox_operator_waiting_sandboxes",
-	Help: "Sandboxes that wait for a place within limits.maxSandboxes, by kind and UID of the provider.",
-}, []string{"kind", "provider"})
-
-func init() { metrics.Registry.MustRegister(waitingGauge) }
 
 // wokenAtOnce is how many of those that wait are woken when a place becomes free: several may do so in one moment.
 const wokenAtOnce = 8
@@ -50,12 +41,21 @@ type places struct {
 	away   map[v1alpha1.ProviderIdentity]line
 	// sender is the provider that last sent somebody of a queue away.
 	sender map[queue]v1alpha1.ProviderIdentity
+	// limited are the providers with a limit that were asked for a place, by UID.
+	limited map[string]limitedProvider
+}
+
+// limitedProvider is one, and how many places this instance may give out.
+type limitedProvider struct {
+	metrics.Provider
+	part int
 }
 
 func newPlaces(w *wakes) *places {
 	return &places{
 		wakes: w, known: map[types.UID]*placed{}, held: map[string]int{}, queues: map[queue]line{},
 		away: map[v1alpha1.ProviderIdentity]line{}, sender: map[queue]v1alpha1.ProviderIdentity{},
+		limited: map[string]limitedProvider{},
 	}
 }
 
@@ -153,8 +153,8 @@ func (l *places) settle(sandbox *v1alpha1.Sandbox) {
 	}
 }
 
-// observe takes note of a Sandbox as it was read or written.
-func (l *places) observe(sandbox *v1alpha1.Sandbox) {
+// note takes note of a Sandbox as a pass has written it.
+func (l *places) note(sandbox *v1alpha1.Sandbox) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	if e := l.known[sandbox.UID]; e != nil {
@@ -162,10 +162,20 @@ func (l *places) observe(sandbox *v1alpha1.Sandbox) {
 	}
 }
 
-// unlimited drops a Sandbox from where it waits, as its provider has a place for everybody.
-func (l *places) unlimited(uid types.UID) {
+// limit remembers how many places a provider has for this instance.
+func (l *places) limit(chosen provider.Provider, part int) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
+	l.limited[string(chosen.Object.GetUID())] = limitedProvider{
+		metrics.Provider{Namespace: chosen.Object.GetNamespace(), Name: chosen.Object.GetName()}, part,
+	}
+}
+
+// unlimited drops a Sandbox from where it waits, as its provider has a place for everybody.
+func (l *places) unlimited(uid types.UID, identity v1alpha1.ProviderIdentity) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	delete(l.limited, identity.UID)
 	if e := l.known[uid]; e != nil {
 		l.recall(e)
 	}
@@ -177,6 +187,27 @@ func (l *places) forget(uid types.UID) {
 	defer l.mutex.Unlock()
 	if e := l.known[uid]; e != nil {
 		l.drop(e)
+	}
+}
+
+// forgetProvider drops a provider that is gone.
+func (l *places) forgetProvider(uid types.UID) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	delete(l.limited, string(uid))
+}
+
+// observe tells how many wait. How many wait before one of them is no condition, which would be written again with each that goes.
+func (l *places) observe(say func(gauge *metrics.Gauge, value float64, labels ...string)) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	waiting := map[string]int{}
+	for identity, away := range l.away {
+		waiting[identity.UID] += len(away)
+	}
+	for uid, limited := range l.limited {
+		say(metrics.WaitingSandboxes, float64(waiting[uid]), limited.Labels(nil)...)
+		say(metrics.Places, float64(limited.part), limited.Labels(nil)...)
 	}
 }
 
@@ -287,7 +318,6 @@ func (l *places) sendAway(e *placed, identity v1alpha1.ProviderIdentity, queues 
 	for _, q := range queues {
 		l.sender[q] = identity
 	}
-	l.measure(identity)
 }
 
 // recall takes it from those who were sent away.
@@ -300,7 +330,6 @@ func (l *places) recall(e *placed) {
 	if l.away[identity] = l.away[identity].without(e); len(l.away[identity]) == 0 {
 		delete(l.away, identity)
 	}
-	l.measure(identity)
 }
 
 // drop forgets an entry.
@@ -308,9 +337,4 @@ func (l *places) drop(e *placed) {
 	l.recall(e)
 	l.refile(e, func() { e.given, e.holds, e.awaits = "", "", nil })
 	delete(l.known, e.uid)
-}
-
-// measure updates the metric.
-func (l *places) measure(identity v1alpha1.ProviderIdentity) {
-	waitingGauge.WithLabelValues(string(identity.Kind), identity.UID).Set(float64(len(l.away[identity])))
 }

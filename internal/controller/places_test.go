@@ -91,7 +91,7 @@ func (w *placesWorld) end(i int) {
 		sandbox.Status.Provider = &crowded
 		w.wrote(sandbox)
 		if w.random.IntN(2) == 0 {
-			w.observe(sandbox)
+			w.note(sandbox)
 		}
 	default:
 		w.objects = slices.Delete(w.objects, i, i+1)

@@ -56,6 +56,8 @@ type providerPass struct {
 	snapshot  inventory.Snapshot
 	sandboxes map[string]*v1alpha1.Sandbox
 	verdict   *inventory.Verdict
+	// leasesDue is how many leases should have been renewed by now.
+	leasesDue int
 }
 
 func (s *shared) setupProviders(mgr ctrl.Manager) error {
@@ -106,6 +108,7 @@ func (r *providerReconciler) Reconcile(ctx context.Context, request ctrl.Request
 			uid := r.doors.ForgetName(provider.Of(r.empty()).Kind, request.Namespace, request.Name)
 			r.memories.forget(uid)
 			r.looks.forget(uid)
+			r.forgetFigures(uid)
 			r.watches.prune(r.doors.HasAccount)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
@@ -132,6 +135,7 @@ func (p *providerPass) do(ctx context.Context) (ctrl.Result, error) {
 			return ctrl.Result{}, err
 		}
 	}
+	p.figures.note(p)
 	if p.leaving() {
 		return ctrl.Result{RequeueAfter: releasePoll}, nil
 	}

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -26,6 +27,8 @@ const renewals = 8
 // not done within a period is due again in the next, the nearest end first; creations wait meanwhile.
 func (p *providerPass) renewLeases(ctx context.Context) {
 	due := p.dueLeases()
+	var renewed atomic.Int64
+	defer func() { p.leasesDue = len(due) - int(renewed.Load()) }()
 	if len(due) == 0 {
 		return
 	}
@@ -38,7 +41,9 @@ func (p *providerPass) renewLeases(ctx context.Context) {
 	for range min(renewals, len(due)) {
 		group.Go(func() {
 			for lease := range work {
-				p.renew(ctx, lease)
+				if p.renew(ctx, lease) {
+					renewed.Add(1)
+				}
 			}
 		})
 	}
@@ -52,8 +57,10 @@ func (p *providerPass) renewLeases(ctx context.Context) {
 	group.Wait()
 }
 
-func (p *providerPass) renew(ctx context.Context, due dueLease) {
+// renew moves one end, and says whether nothing is left to be done about it.
+func (p *providerPass) renew(ctx context.Context, due dueLease) bool {
 	err := p.door.SetLifetime(ctx, due.id, due.lifetime)
+	p.countRenewal(err)
 	switch {
 	case err == nil:
 		p.renewed.note(p.door.Account()+" "+due.id, due.end, p.clock.Now())
@@ -64,6 +71,7 @@ func (p *providerPass) renew(ctx context.Context, due dueLease) {
 	default:
 		ctrl.LoggerFrom(ctx).Info("Could not renew the lease of a sandbox", "sandboxID", due.id, "cause", err.Error())
 	}
+	return err == nil || errors.Is(err, backends.NotFound)
 }
 
 // dueLease is an end that is to be moved.

@@ -42,7 +42,7 @@ func (p *providerPass) release(ctx context.Context) (bool, error) {
 	p.doors.Forget(object.GetUID())
 	p.memories.forget(object.GetUID())
 	p.looks.forget(object.GetUID())
-	forgetProviderMetrics(p.provider)
+	p.forgetFigures(object.GetUID())
 	return true, p.removeFinalizer(ctx, object, v1alpha1.InUseFinalizer)
 }
 

@@ -8,12 +8,10 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
@@ -22,36 +20,6 @@ import (
 
 // mostOrphans is how many orphans are listed in a status.
 const mostOrphans = 100
-
-// Metrics of what the comparison found, by provider ("" = of the cluster), and of what was destroyed for it, by backend.
-var (
-	orphansGauge = prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "sandbox_operator_orphans",
-		Help: "Remotes of this installation that no Sandbox has any more, by provider.",
-	}, []string{"namespace", "provider"})
-	remotesGauge = prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "sandbox_operator_remotes",
-		Help: "Remotes that Sandboxes have, as last listed, by provider.",
-	}, []string{"namespace", "provider"})
-	abandonedGauge = prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "sandbox_operator_abandoned_remotes",
-		Help: "Remotes that were given up and may still exist, by provider.",
-	}, []string{"namespace", "provider"})
-	sweptTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "sandbox_operator_swept_remotes_total",
-		Help: "Orphans and surplus remotes that were destroyed, by backend and reason.",
-	}, []string{"backend", "reason"})
-)
-
-func init() {
-	metrics.Registry.MustRegister(orphansGauge, remotesGauge, abandonedGauge, sweptTotal)
-}
-
-func forgetProviderMetrics(p provider.Provider) {
-	for _, gauge := range []*prometheus.GaugeVec{orphansGauge, remotesGauge, abandonedGauge} {
-		gauge.DeleteLabelValues(p.Object.GetNamespace(), p.Object.GetName())
-	}
-}
 
 // record writes the status where it changed.
 func (p *providerPass) record(ctx context.Context, err error) error {
@@ -89,10 +57,6 @@ func (p *providerPass) record(ctx context.Context, err error) error {
 // recordInventory says what the comparison found.
 func (p *providerPass) recordInventory() {
 	status, v := p.provider.Status, p.verdict
-	labels := []string{p.provider.Object.GetNamespace(), p.provider.Object.GetName()}
-	remotesGauge.WithLabelValues(labels...).Set(float64(v.Visible))
-	orphansGauge.WithLabelValues(labels...).Set(float64(len(v.Orphans)))
-	abandonedGauge.WithLabelValues(labels...).Set(float64(len(status.Abandoned)))
 	status.SandboxCount, status.OrphanCount = new(int32(v.Visible)), new(int32(len(v.Orphans)))
 	status.LastSyncTime = new(metav1.NewTime(syncTime(p.snapshot.At)))
 	status.Orphans = nil

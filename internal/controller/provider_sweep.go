@@ -17,6 +17,7 @@ import (
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
+	"github.com/sandbox-operator/sandbox-operator/internal/metrics"
 )
 
 // sweepSize bounds what one sweep destroys: the rest follows in the next period.
@@ -87,7 +88,7 @@ func (p *providerPass) destroyAll(
 	if len(destroyed) == 0 {
 		return
 	}
-	sweptTotal.WithLabelValues(p.provider.Spec.Backend, reason).Add(float64(len(destroyed)))
+	metrics.Swept.WithLabelValues(p.provider.Spec.Backend, reason).Add(float64(len(destroyed)))
 	p.recorder.Eventf(p.provider.Object, nil, corev1.EventTypeNormal, reason, "Destroy", "Destroyed %d: %s (%s)", len(destroyed),
 		backends.Bounded(strings.Join(destroyed, ", "), 600), why)
 }

@@ -115,7 +115,9 @@ func (r *sandboxReconciler) Reconcile(ctx context.Context, request ctrl.Request)
 	}
 	action := decideSandbox(p.facts())
 	ctx, done := timed(ctx, "Sandbox")
+	ctx, traced := traceSandbox(ctx, p.sandbox, action)
 	result, err := pass(p.do(ctx, action))
+	traced(err)
 	done(string(action))
 	if err != nil {
 		return result, err
@@ -240,7 +242,8 @@ func (p *sandboxPass) record(ctx context.Context) error {
 		return err
 	}
 	countReady(was, &p.sandbox.Status)
-	p.places.observe(p.sandbox)
+	tellReady(was, p.sandbox, p.clock.Now())
+	p.places.note(p.sandbox)
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
+	"github.com/sandbox-operator/sandbox-operator/internal/metrics"
 	"github.com/sandbox-operator/sandbox-operator/internal/provider"
 )
 
@@ -123,7 +124,7 @@ func (p *sandboxPass) abandon(ctx context.Context) (ctrl.Result, error) {
 	if err := p.recordAbandoned(ctx); err != nil {
 		return ctrl.Result{}, err
 	}
-	abandonedTotal.Inc()
+	metrics.AbandonedTotal.WithLabelValues().Inc()
 	p.recorder.Eventf(p.sandbox, nil, corev1.EventTypeWarning, "RemoteAbandoned", "Delete",
 		"The sandbox %q may still exist at the provider: it could not be destroyed, and was given up", p.sandbox.Status.SandboxID)
 	ctrl.LoggerFrom(ctx).Info("Gave up a remote that could not be destroyed", "sandboxID", p.sandbox.Status.SandboxID)

@@ -42,11 +42,12 @@ func (p *sandboxPass) takePlace(ctx context.Context, identity v1alpha1.ProviderI
 		return nil, err
 	}
 	if chosen.Spec.Limits == nil || chosen.Spec.Limits.MaxSandboxes == nil {
-		p.places.unlimited(p.sandbox.UID)
+		p.places.unlimited(p.sandbox.UID, identity)
 		return func() {}, nil
 	}
 	most := *chosen.Spec.Limits.MaxSandboxes
 	part := p.options.share().Of(int(most))
+	p.places.limit(chosen, part)
 	if !p.places.take(p.sandbox, identity, queuesOf(chosen), part) {
 		return nil, &placeError{most, part}
 	}

@@ -11,11 +11,9 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
@@ -26,16 +24,6 @@ import (
 const operationCreate = "create"
 
 const conditionTrue = metav1.ConditionTrue
-
-// abandonedTotal counts objects that were let go though their remote may still exist.
-var abandonedTotal = prometheus.NewCounter(prometheus.CounterOpts{
-	Name: "sandbox_operator_abandoned_remotes_total",
-	Help: "Sandboxes that were let go though their remote could not be destroyed.",
-})
-
-func init() {
-	metrics.Registry.MustRegister(abandonedTotal)
-}
 
 // trouble is what an error means for an object: what stands in its conditions, and whether it is tried again.
 type trouble struct {

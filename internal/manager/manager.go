@@ -34,6 +34,7 @@ import (
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
 	"github.com/sandbox-operator/sandbox-operator/internal/controller"
+	"github.com/sandbox-operator/sandbox-operator/internal/metrics"
 )
 
 // mostVerbose is the highest level at which the Kubernetes client logs no bodies of requests and answers.
@@ -43,6 +44,10 @@ const mostVerbose = 7
 type settings struct {
 	metricsAddress, probeAddress, profilingAddress string
 	secureMetrics                                  bool
+	metricsLimit                                   int
+	tracingEndpoint                                string
+	tracingRatio                                   float64
+	logFormat                                      string
 	leaderElect                                    bool
 	lease                                          leaseTimes
 	installation, namespace                        string
@@ -88,6 +93,7 @@ func Main(registry *backends.Registry, version string, variations ...Variation) 
 		return
 	}
 	s.version, s.variations = version, variations
+	s.formLogs()
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&s.zap)))
 	if err := run(ctrl.SetupSignalHandler(), s, registry); err != nil {
 		ctrl.Log.Error(err, "The manager ends with an error")
@@ -101,6 +107,14 @@ func flags(registry *backends.Registry) *settings {
 	f := flag.CommandLine
 	f.StringVar(&s.metricsAddress, "metrics-bind-address", "0", "Address of the metrics endpoint, such as :8443; 0 = none.")
 	f.BoolVar(&s.secureMetrics, "metrics-secure", true, "Serve metrics over HTTPS, to those who may read /metrics only.")
+	f.IntVar(&s.metricsLimit, "metrics-limit", metrics.DefaultLimit,
+		"How many providers, and how many namespaces, have values of their own in the labels of metrics; the rest is counted as other.")
+	f.StringVar(&s.tracingEndpoint, "tracing-endpoint", "",
+		"Where traces go: a collector's URL for OTLP over HTTP, such as http://collector.monitoring:4318. Default: none are made.")
+	f.Float64Var(&s.tracingRatio, "tracing-ratio", 1,
+		"Which part of the Sandboxes and SandboxExecs is traced, 0 to 1. Those with a trace context in the annotation "+
+			v1alpha1.TraceparentAnnotation+" are traced where that one is sampled.")
+	f.StringVar(&s.logFormat, "log-format", "", "Form of the log: json or text. Default: what --zap-encoder says, else json.")
 	f.StringVar(&s.probeAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz; 0 = none.")
 	f.StringVar(&s.profilingAddress, "pprof-bind-address", "0",
 		"Address of the profiles of CPU, memory and locks under /debug/pprof, such as 127.0.0.1:8082; 0 = none. They are not "+
@@ -158,6 +172,9 @@ func (s *settings) check() error {
 		return fmt.Errorf("--zap-log-level can be %d at most: above it, the Kubernetes client logs the Secrets that it reads",
 			mostVerbose)
 	}
+	if err := s.checkTelling(); err != nil {
+		return err
+	}
 	return s.shards.check()
 }
 
@@ -207,6 +224,11 @@ func run(ctx context.Context, s *settings, registry *backends.Registry) error {
 	if err := controller.Setup(ctx, mgr, options); err != nil {
 		return err
 	}
+	stopTracing, err := s.startTelling(ctx)
+	if err != nil {
+		return err
+	}
+	defer stopTracing()
 	ctrl.Log.Info("Starting", "version", s.version, "installation", s.installation, "namespace", s.namespace, "shard", shard.Name,
 		"instances", shard.Instances)
 	return mgr.Start(untilDrained(ctx, options.Drain, s.drainTimeout))
@@ -216,13 +238,13 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, controller.Shar
 	scheme := runtime.NewScheme()
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
 	utilruntime.Must(v1alpha1.AddToScheme(scheme))
-	metrics := metricsserver.Options{BindAddress: s.metricsAddress, SecureServing: s.secureMetrics}
+	served := metricsserver.Options{BindAddress: s.metricsAddress, SecureServing: s.secureMetrics}
 	if s.secureMetrics {
-		metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
+		served.FilterProvider = filters.WithAuthenticationAndAuthorization
 	}
 	options := ctrl.Options{
 		Scheme:                        scheme,
-		Metrics:                       metrics,
+		Metrics:                       served,
 		HealthProbeBindAddress:        s.probeAddress,
 		PprofBindAddress:              s.profilingAddress,
 		LeaderElection:                s.leaderElect,

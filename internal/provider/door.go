@@ -15,6 +15,7 @@ import (
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
+	"github.com/sandbox-operator/sandbox-operator/internal/tracing"
 )
 
 // Door is the way to one provider. Its methods are those of the backend, each with a deadline, within the account's limits,
@@ -70,7 +71,7 @@ func (d *Door) HasUniqueNames() bool {
 // Reserve takes a place for one call, so that a caller can do what must come before the call only when the call can be made.
 // The first call with the returned context uses it; release gives it back where no call was made.
 func (d *Door) Reserve(ctx context.Context, operation string) (with context.Context, release func(), err error) {
-	if err := d.account.enter(namespaceOf(ctx), d.registration.Name, operation, time.Now()); err != nil {
+	if err := d.enter(ctx, operation); err != nil {
 		return ctx, func() {}, err
 	}
 	r := &reservation{account: d.account}
@@ -259,17 +260,19 @@ func effect(ctx context.Context, d *Door, operation string, timeout time.Duratio
 func call[T any](ctx context.Context, d *Door, operation string, timeout time.Duration, do func(context.Context) (T, error)) (T, error) {
 	var zero T
 	if !d.account.takeReserved(ctx) {
-		if err := d.account.enter(namespaceOf(ctx), d.registration.Name, operation, time.Now()); err != nil {
+		if err := d.enter(ctx, operation); err != nil {
 			return zero, err
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	ctx, traced := tracing.Call(ctx, d.identity.Backend, d.identity.Name, operation)
 	began := time.Now()
 	result, err := do(ctx)
 	err = d.typed(ctx, operation, err)
+	traced(codeOf(err), err)
 	d.account.leave(accountError(err), time.Now())
-	observe(ctx, d.identity.Backend, operation, err, time.Since(began))
+	d.observe(ctx, operation, err, time.Since(began))
 	if errors.Is(err, backends.Unauthorized) {
 		d.refused.Store(true)
 	}

@@ -94,7 +94,7 @@ func attached[T any](
 	ctx context.Context, d *Door, operation string, timeout time.Duration, do func(context.Context) (T, error),
 ) (T, error) {
 	var zero T
-	if err := d.account.enter(namespaceOf(ctx), d.registration.Name, operation, time.Now()); err != nil {
+	if err := d.enter(ctx, operation); err != nil {
 		return zero, err
 	}
 	d.account.release()
@@ -106,7 +106,7 @@ func attached[T any](
 	began := time.Now()
 	result, err := do(ctx)
 	err = d.typed(ctx, operation, err)
-	observe(ctx, d.identity.Backend, operation, err, time.Since(began))
+	d.observe(ctx, operation, err, time.Since(began))
 	if errors.Is(err, backends.NotFound) {
 		err = d.believe(operation, err)
 	}

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"time"
-
 )
 
 // Sandbox is what the provider has for a Sandbox.
@@ -85,7 +84,9 @@ func (o *Operator) hostPath(id, path string) string {
 	return filepath.Join(o.provider.Dir(id), "root", filepath.Join("/", path))
 }
 
-func (o *Operator) readFile(id, path string) ([]byte, error) { return os.ReadFile(o.hostPath(id, path)) }
+func (o *Operator) readFile(id, path string) ([]byte, error) {
+	return os.ReadFile(o.hostPath(id, path))
+}
 
 func (o *Operator) writeFile(id, path string, content []byte, mode fs.FileMode) error {
 	host := o.hostPath(id, path)
@@ -94,4 +95,3 @@ func (o *Operator) writeFile(id, path string, content []byte, mode fs.FileMode) 
 	}
 	return os.WriteFile(host, content, mode.Perm())
 }
-

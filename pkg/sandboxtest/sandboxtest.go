@@ -65,7 +65,7 @@ type Options struct {
 	Namespace string
 	// CreateTime is how long the provider takes until a new sandbox runs; 0 = it runs at once.
 	CreateTime time.Duration
-	// Log takes what the operator logs; the zero value drops it.
+	// Log takes what the operator logs; the zero value is controller-runtime's own.
 	Log logr.Logger
 }
 
@@ -75,9 +75,6 @@ func (o *Options) setDefaults() {
 	}
 	if o.Namespace == "" {
 		o.Namespace = "sandbox-operator-system"
-	}
-	if o.Log.GetSink() == nil {
-		o.Log = logr.Discard()
 	}
 }
 
@@ -181,7 +178,7 @@ func (o *Operator) startManager(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("making the manager: %w", err)
 	}
-	running, cancel := context.WithCancel(logr.NewContext(context.WithoutCancel(ctx), o.options.Log))
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	err = controller.Setup(running, o.manager, controller.Options{
 		Registry:     backends.NewRegistry(o.registration()),
 		Installation: "sandboxtest-" + strings.ToLower(rand.Text()[:10]), Namespace: o.options.Namespace,

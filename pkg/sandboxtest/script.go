@@ -58,7 +58,9 @@ func (c *Command) Stdout() io.Writer { return c.stdout }
 func (c *Command) Stderr() io.Writer { return c.stderr }
 
 // ReadFile reads a file of the sandbox, such as one of spec.inputs or of spec.files of the Sandbox. The error is that of package os.
-func (c *Command) ReadFile(path string) ([]byte, error) { return c.operator.readFile(c.SandboxID, path) }
+func (c *Command) ReadFile(path string) ([]byte, error) {
+	return c.operator.readFile(c.SandboxID, path)
+}
 
 // WriteFile makes a file in the sandbox, and the directories that it needs; spec.outputs may name it.
 func (c *Command) WriteFile(path string, content []byte) error {

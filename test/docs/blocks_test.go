@@ -16,7 +16,7 @@ import (
 var typed = regexp.MustCompile(`(?m)^ *(\$ )?(kubectl|make|helm|hack/\S+|bin/\S+|docker) `)
 
 // shown are the languages of blocks that hold no command.
-var shown = []string{"text", "mermaid", "go", "json", "diff"}
+var shown = []string{"text", "mermaid", "go", "json", "diff", "promql"}
 
 func TestEveryBlockIsTriedOrSaysWhyNot(t *testing.T) {
 	all, err := page.ReadAll(root)

@@ -111,7 +111,7 @@ func becomes(ctx context.Context, o *unstructured.Unstructured, want string, nev
 		is := health(refresh(ctx, o))
 		for _, other := range never {
 			if is == other && is != want {
-				StopTrying("it is taken for " + is).Attach("object", o.Object).Now()
+				StopTrying("it is taken for "+is).Attach("object", o.Object).Now()
 			}
 		}
 		g.Expect(is).To(Equal(want), "%v", o.Object["status"])

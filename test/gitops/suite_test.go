@@ -67,6 +67,18 @@ func newNamespace(ctx context.Context) string {
 	GinkgoHelper()
 	name := fmt.Sprintf("spec-%d", namespaces.Add(1))
 	Expect(k8s.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})).To(Succeed())
+	// What one spec leaves behind would take the providers of the next.
+	DeferCleanup(func(ctx SpecContext) {
+		for _, kind := range []string{"SandboxExec", "Sandbox", "SandboxProvider"} {
+			all := &unstructured.UnstructuredList{}
+			all.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(kind + "List"))
+			Expect(k8s.DeleteAllOf(ctx, object(kind, name, "", nil), client.InNamespace(name))).To(Succeed())
+			Eventually(func(g Gomega) {
+				g.Expect(k8s.List(ctx, all, client.InNamespace(name))).To(Succeed())
+				g.Expect(all.Items).To(BeEmpty(), "a %s does not go", kind)
+			}).Should(Succeed())
+		}
+	})
 	return name
 }
 

@@ -117,6 +117,14 @@ var _ = Describe("The Helm chart", func() {
 		Expect(got["Role boxes sandbox-operator-sandbox-pods-role"]).To(HaveKeyWithValue("rules", unbound["rules"]))
 	})
 
+	It("gives the same objects as config/prometheus, where values ask for them", func(ctx context.Context) {
+		plain := objectsOf(helm(ctx))
+		got := objectsOf(helm(ctx, "--set", "metrics.serviceMonitor.create=true,metrics.alerts.create=true,metrics.dashboard.create=true",
+			"--set", "metrics.serviceMonitor.readers[0].name=prometheus-k8s,metrics.serviceMonitor.readers[0].namespace=monitoring"))
+		maps.DeleteFunc(got, func(key string, _ any) bool { return plain[key] != nil })
+		expectSame(got, objectsOf(tool(ctx, "kustomize", "build", "config/prometheus")))
+	})
+
 	It("is well-formed to Helm's own linter", func(ctx context.Context) {
 		Expect(tool(ctx, "helm", "lint", "--strict", chart)).To(ContainSubstring("0 chart(s) failed"))
 	})

@@ -58,13 +58,14 @@ func TestAReleaseIsWhatItsSignatureSays(t *testing.T) {
 	said, err := inRoot(t, nil, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
 	g.Expect(err).NotTo(HaveOccurred(), said)
 
-	environment := []string{"KEY=" + key, "CHANGELOG=" + log, "PLATFORMS=linux/amd64"}
+	environment := []string{"KEY=" + key, "CHANGELOG=" + log, "PLATFORMS=linux/amd64", "PLUGIN_PLATFORMS=linux/amd64"}
 	said, err = inRoot(t, environment, "hack/release", "v0.0.1-test", "example.com/sandbox-operator:v0.0.1-test")
 	g.Expect(err).NotTo(HaveOccurred(), said)
 	release := "../../dist/release"
 	t.Cleanup(func() { _ = os.RemoveAll(release) })
 	for _, name := range []string{
 		"manager-linux-amd64", "install.yaml", "crds.yaml", "sandbox-operator-0.0.1-test.tgz", "sbom.cdx.json", "notes.md",
+		"kubectl-sandbox-linux-amd64.tar.gz", "sandbox.krew.yaml",
 		"checksums.txt", "checksums.txt.sig",
 	} {
 		g.Expect(filepath.Join(release, name)).To(BeAnExistingFile())

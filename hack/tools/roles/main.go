@@ -285,7 +285,8 @@ func list(values []string) string {
 	return b.String()
 }
 
-// copyForChart gives the chart its CRDs, the roles for people and the admission policy, which Helm takes from below the chart only.
+// copyForChart gives the chart its CRDs, the roles for people, the admission policy, alerts and the dashboard, which Helm takes from
+// below the chart only.
 func copyForChart(root string) error {
 	files := filepath.Join(root, "charts", "sandbox-operator", "files")
 	for from, to := range map[string]string{
@@ -311,6 +312,15 @@ func copyForChart(root string) error {
 			if err := save(filepath.Join(to, filepath.Base(source)), string(content)); err != nil {
 				return err
 			}
+		}
+	}
+	for _, name := range []string{"prometheus_rule.yaml", "dashboard.json"} {
+		content, err := os.ReadFile(filepath.Join(root, "config", "prometheus", name))
+		if err != nil {
+			return err
+		}
+		if err := save(filepath.Join(files, "prometheus", name), string(content)); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -81,7 +81,7 @@ var passing = []struct {
 var (
 	header = regexp.MustCompile(`^[A-Z]+( +[A-Z][-A-Z ]*)*$`)
 	column = regexp.MustCompile(`[A-Z][-A-Z]*( [A-Z]+)*`)
-	digits = regexp.MustCompile(`^[0-9]+$`)
+	digits = regexp.MustCompile(`^\d+$`)
 )
 
 // Lasting is what stays the same in an output, however often the command is run: IDs, times, ages and the width of columns are

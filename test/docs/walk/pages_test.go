@@ -42,6 +42,8 @@ var dryRun = map[string]string{
 
 // notRun are pages whose commands are not typed, with the reason.
 var notRun = map[string]string{
+	"docs/alerts.md":           "looks at an operator that is in trouble; test/observability has the alerts fire",
+	"docs/observability.md":    "needs the operator in a cluster, and a Prometheus; test/observability runs one",
 	"docs/install.md":          "installs the operator; test/install and make e2e do that, the same ways",
 	"docs/e2e.md":              "starts a test suite",
 	"docs/chaos.md":            "starts a test suite",

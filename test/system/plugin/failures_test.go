@@ -51,7 +51,7 @@ var _ = Describe("What is wrong", func() {
 			"the command is not marked as one; write -- before it: kubectl sandbox run -- echo hi")
 		fails(run("--timeout", "soon"), `invalid argument "soon" for "--timeout" flag: time: invalid duration "soon"; `+
 			"kubectl sandbox run --help lists the flags")
-		fails(here.sandbox(ctx, "ran"), `there is no command "ran"; kubectl sandbox --help lists the commands (did you mean run?)`)
+		fails(here.sandbox(ctx, "resum"), `there is no command "resum"; kubectl sandbox --help lists the commands (did you mean resume?)`)
 	})
 
 	It("is that no provider is the default, or more than one", func(ctx context.Context) {

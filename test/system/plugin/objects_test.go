@@ -62,7 +62,7 @@ var _ = Describe("A sandbox on the command line", func() {
 		url := here.succeeds(ctx, "url", "box", "web", "--wait")
 		here.succeeds(ctx, "exec", "box", "--", "sh", "-c", "echo hello > index.html; python3 -m http.server 8080 >/dev/null 2>&1 &")
 		Eventually(func(g Gomega) {
-			request, err := http.NewRequestWithContext(ctx, http.MethodGet, url[:len(url)-1]+"/index.html", nil)
+			request, err := http.NewRequestWithContext(ctx, http.MethodGet, url[:len(url)-1]+"/index.html", http.NoBody)
 			g.Expect(err).NotTo(HaveOccurred())
 			response, err := http.DefaultClient.Do(request)
 			g.Expect(err).NotTo(HaveOccurred())
