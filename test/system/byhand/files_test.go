@@ -220,7 +220,7 @@ chmod 755 /srv/bin/tar`)
 	})
 
 	It("leave nothing behind when Ctrl-C comes in the middle", func(ctx context.Context) {
-		command, _, said := me.command(ctx, "cp", write("large", random(16<<20), 0o600), "box:/large")
+		command, _, said := me.command(ctx, "cp", write("large", random(28<<20), 0o600), "box:/large")
 		Expect(command.Start()).To(Succeed())
 		Eventually(func() string {
 			listed, _ := bed.RunIn(ctx, box.Status.SandboxID, "ls -A /tmp/.sandbox-copy-*")
