@@ -30,5 +30,6 @@ func Next(reason string, about About) string {
 	if namespace == "" {
 		namespace = "NAMESPACE"
 	}
-	return strings.NewReplacer("{object}", object, "{provider}", provider, "{name}", about.Name, "{namespace}", namespace).Replace(steps[reason])
+	return strings.NewReplacer("{object}", object, "{provider}", provider, "{name}", about.Name, "{namespace}", namespace).
+		Replace(steps[reason])
 }

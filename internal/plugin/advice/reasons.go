@@ -48,9 +48,11 @@ var steps = map[string]string{
 	v1alpha1.ReasonExpired:       "kubectl delete {object}, and create it again with a longer lifetime.timeoutSeconds",
 	v1alpha1.ReasonIdleTimeout:   "kubectl delete {object}, and create it again; lifetime.onIdle: Pause keeps it",
 	v1alpha1.ReasonRecreating:    "wait: another is being made in its place",
-	v1alpha1.ReasonLifetimeOutOfBounds: "kubectl edit {object}: set lifetime.timeoutSeconds (of a provider, leaseSeconds) within the bounds " +
+	v1alpha1.ReasonLifetimeOutOfBounds: "kubectl edit {object}: set lifetime.timeoutSeconds (of a " +
+		"provider, leaseSeconds) within the bounds " +
 		"of the message",
-	v1alpha1.ReasonLimitReached:      "wait for its turn, delete others (kubectl get sbx -A), or raise limits.maxSandboxes: kubectl edit {provider}",
+	v1alpha1.ReasonLimitReached: "wait for its turn, delete others (kubectl get sbx -A), or " +
+		"raise limits.maxSandboxes: kubectl edit {provider}",
 	v1alpha1.ReasonAdoptionForbidden: "an administrator can allow it: kubectl edit {provider}, adoption: Allowed",
 	v1alpha1.ReasonAdoptionFailed:    "kubectl delete {object}, and create another with the right sandboxID",
 	v1alpha1.ReasonEndpointFailed:    "see the message; kubectl edit {object} changes spec.ports",
@@ -73,19 +75,21 @@ var steps = map[string]string{
 	v1alpha1.ReasonRunnerLost:            "look in the sandbox at what it did; perhaps it needs more memory",
 	v1alpha1.ReasonFenceGone:             "look in the sandbox at what it did; don't remove the operator's own files there",
 	v1alpha1.ReasonSandboxDeleted:        "create a Sandbox, and run it again where running it twice does no harm",
-	v1alpha1.ReasonSandboxFailed:         "see its sandbox: kubectl sandbox describe, with the name in the message; then create another run",
-	v1alpha1.ReasonExited:                "see what it printed: kubectl sandbox logs {name} -n {namespace}",
-	v1alpha1.ReasonTimeoutExceeded:       "run it again with a longer timeoutSeconds (0 is no limit)",
-	v1alpha1.ReasonCancelRequested:       "nothing: it was cancelled",
-	v1alpha1.ReasonOutputDropped:         "keep less of its output: spec.streams; or have the command write a file",
-	v1alpha1.ReasonWaitingForTurn:        "wait; or cancel the runs before it: kubectl get sbxe -n {namespace} --sort-by=.metadata.creationTimestamp",
-	v1alpha1.ReasonWaitingForRetry:       "wait until the next attempt; or: kubectl delete {object}",
-	v1alpha1.ReasonAttached:              "wait; it does not survive a restart of the operator",
-	v1alpha1.ReasonOperatorRestarted:     "look in the sandbox at what it did; run it again where running it twice does no harm",
-	v1alpha1.ReasonCallFailed:            "look in the sandbox at what it did; run it again where running it twice does no harm",
-	v1alpha1.ReasonInputFailed:           "see the message: another path, more disk, or another user; then create another run",
-	v1alpha1.ReasonOutputMissing:         "see status.outputs for why; presence: Optional makes it no failure",
-	v1alpha1.ReasonNameConflict:          "delete that object, or name another in spec; then create the run again",
+	v1alpha1.ReasonSandboxFailed: "see its sandbox: kubectl sandbox describe, with the name in " +
+		"the message; then create another run",
+	v1alpha1.ReasonExited:          "see what it printed: kubectl sandbox logs {name} -n {namespace}",
+	v1alpha1.ReasonTimeoutExceeded: "run it again with a longer timeoutSeconds (0 is no limit)",
+	v1alpha1.ReasonCancelRequested: "nothing: it was cancelled",
+	v1alpha1.ReasonOutputDropped:   "keep less of its output: spec.streams; or have the command write a file",
+	v1alpha1.ReasonWaitingForTurn: "wait; or cancel the runs before it: kubectl get sbxe -n " +
+		"{namespace} --sort-by=.metadata.creationTimestamp",
+	v1alpha1.ReasonWaitingForRetry:   "wait until the next attempt; or: kubectl delete {object}",
+	v1alpha1.ReasonAttached:          "wait; it does not survive a restart of the operator",
+	v1alpha1.ReasonOperatorRestarted: "look in the sandbox at what it did; run it again where running it twice does no harm",
+	v1alpha1.ReasonCallFailed:        "look in the sandbox at what it did; run it again where running it twice does no harm",
+	v1alpha1.ReasonInputFailed:       "see the message: another path, more disk, or another user; then create another run",
+	v1alpha1.ReasonOutputMissing:     "see status.outputs for why; presence: Optional makes it no failure",
+	v1alpha1.ReasonNameConflict:      "delete that object, or name another in spec; then create the run again",
 
 	// Outcomes.
 	string(v1alpha1.OutcomeSucceeded):   "nothing: it succeeded",

@@ -15,8 +15,8 @@ import (
 )
 
 // Unpack writes what an archive from a sandbox holds into a local directory, which it makes where there is none. Names that lead
-// out of it are an error; links that lead out of it, devices and pipes are left out, and warn is told of each. Files that are there are replaced,
-// never written through. Of all files together it writes at most so many bytes, sparse ones counted in full: else ErrTooLarge.
+// out of it are an error; links that lead out of it, devices and pipes are left out, and warn is told of each. Files that are there are
+// replaced, never written through. Of all files together it writes at most so many bytes, sparse ones counted in full: else ErrTooLarge.
 func Unpack(r io.Reader, directory string, most int64, warn func(string)) error {
 	fresh := os.Mkdir(directory, 0o755) == nil //nolint:gosec // the archive says its mode
 	root, err := os.OpenRoot(directory)

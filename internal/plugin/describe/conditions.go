@@ -4,6 +4,9 @@
 package describe
 
 import (
+	"slices"
+	"strings"
+
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -20,57 +23,55 @@ func (p *Page) ready(conditions []metav1.Condition) {
 	ready := meta.FindStatusCondition(conditions, v1alpha1.ConditionReady)
 	switch {
 	case ready == nil:
-		p.painted("Ready", "Unknown: "+noOperator, cli.Yellow)
+		p.readiness("Unknown: "+noOperator, cli.Yellow)
 	case ready.Status == metav1.ConditionTrue:
-		p.painted("Ready", "True ("+ready.Reason+")", cli.Green)
+		p.readiness("True ("+ready.Reason+")", cli.Green)
 	case meta.IsStatusConditionTrue(conditions, v1alpha1.ConditionStalled):
-		p.painted("Ready", string(ready.Status)+" ("+ready.Reason+"), and will not be by itself", cli.Red)
+		p.readiness(string(ready.Status)+" ("+ready.Reason+"), and will not be by itself", cli.Red)
 	default:
-		p.painted("Ready", string(ready.Status)+" ("+ready.Reason+")", cli.Yellow)
+		p.readiness(string(ready.Status)+" ("+ready.Reason+")", cli.Yellow)
 	}
+}
+
+// trouble is what a condition says that is not as it should be.
+type trouble struct{ reason, message string }
+
+// troubles are all of them, each reason once.
+func troubles(conditions []metav1.Condition) []trouble {
+	var found []trouble
+	for name, wanted := range map[string]metav1.ConditionStatus{
+		v1alpha1.ConditionReady: metav1.ConditionTrue, v1alpha1.ConditionFilesWritten: metav1.ConditionTrue,
+		v1alpha1.ConditionStalled: metav1.ConditionFalse, v1alpha1.ConditionDeleting: metav1.ConditionFalse,
+	} {
+		c := meta.FindStatusCondition(conditions, name)
+		if c == nil || c.Status == wanted || slices.ContainsFunc(found, func(t trouble) bool { return t.reason == c.Reason }) {
+			continue
+		}
+		found = append(found, trouble{c.Reason, c.Message})
+	}
+	slices.SortFunc(found, func(a, b trouble) int { return strings.Compare(a.reason, b.reason) })
+	return found
 }
 
 // why writes what is not as it should be, and what to do about it.
 func (p *Page) why(conditions []metav1.Condition, about advice.About, further ...string) {
-	type trouble struct{ reason, message string }
-	var troubles []trouble
-	note := func(c *metav1.Condition) {
-		if c == nil {
-			return
-		}
-		for _, t := range troubles {
-			if t.reason == c.Reason {
-				return
-			}
-		}
-		troubles = append(troubles, trouble{c.Reason, c.Message})
-	}
-	for _, name := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionFilesWritten} {
-		if c := meta.FindStatusCondition(conditions, name); c != nil && c.Status != metav1.ConditionTrue {
-			note(c)
-		}
-	}
-	for _, name := range []string{v1alpha1.ConditionStalled, v1alpha1.ConditionDeleting} {
-		if c := meta.FindStatusCondition(conditions, name); c != nil && c.Status == metav1.ConditionTrue {
-			note(c)
-		}
-	}
-	if len(troubles) == 0 && len(further) == 0 {
+	found := troubles(conditions)
+	if len(found) == 0 && len(further) == 0 {
 		return
 	}
 	p.section("Why, and what to do")
 	said := map[string]bool{"": true}
-	for _, t := range troubles {
-		p.line("%s: %s", t.reason, t.message)
+	for _, t := range found {
+		p.linef("%s: %s", t.reason, t.message)
 		if next := advice.Next(t.reason, about); !said[next] {
-			p.line("  -> %s", next)
+			p.linef("  -> %s", next)
 			said[next] = true
 		}
 	}
 	for _, reason := range further {
 		if next := advice.Next(reason, about); !said[next] {
-			p.line("%s", reason)
-			p.line("  -> %s", next)
+			p.linef("%s", reason)
+			p.linef("  -> %s", next)
 		}
 	}
 }

@@ -114,7 +114,7 @@ func TestALongTimelineShowsItsBeginningAndItsEnd(t *testing.T) {
 	g := NewWithT(t)
 	line := &timeline{began: now}
 	for i := range 100 {
-		line.add(at(i-100), "moment %d.", i)
+		line.addf(at(i-100), "moment %d.", i)
 	}
 	page := &Page{Now: now}
 	line.write(page)

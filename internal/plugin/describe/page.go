@@ -33,9 +33,9 @@ func (p *Page) field(name, value string) {
 	}
 }
 
-// painted writes one whose value is coloured.
-func (p *Page) painted(name, value string, colour cli.Colour) {
-	fmt.Fprintf(&p.text, "%-12s %s\n", name+":", p.Painter.Paint(colour, cli.Visible(value)))
+// readiness writes whether it is Ready, in a colour.
+func (p *Page) readiness(value string, colour cli.Colour) {
+	fmt.Fprintf(&p.text, "%-12s %s\n", "Ready:", p.Painter.Paint(colour, cli.Visible(value)))
 }
 
 // section begins a part.
@@ -43,8 +43,8 @@ func (p *Page) section(name string) {
 	fmt.Fprintf(&p.text, "\n%s\n", p.Painter.Paint(cli.Bold, name))
 }
 
-// line writes an indented line.
-func (p *Page) line(format string, arguments ...any) {
+// linef writes an indented line.
+func (p *Page) linef(format string, arguments ...any) {
 	p.text.WriteString("  " + cli.Visible(fmt.Sprintf(format, arguments...)) + "\n")
 }
 
@@ -65,7 +65,7 @@ func (p *Page) columns(rows [][]string) {
 				fmt.Fprintf(&line, "%-*s   ", widths[i], cell)
 			}
 		}
-		p.line("%s", strings.TrimRight(line.String(), " "))
+		p.linef("%s", strings.TrimRight(line.String(), " "))
 	}
 }
 
@@ -74,7 +74,7 @@ func (p *Page) String() string {
 	if len(p.Unread) > 0 {
 		p.section("Not seen")
 		for _, what := range p.Unread {
-			p.line("%s", what)
+			p.linef("%s", what)
 		}
 	}
 	return p.text.String()

@@ -61,13 +61,13 @@ func (f *ProviderFacts) summary(p *Page) {
 	ready := meta.FindStatusCondition(f.Status.Conditions, v1alpha1.ConditionReady)
 	switch {
 	case ready == nil:
-		p.line("%s", noOperator)
+		p.linef("%s", noOperator)
 	case ready.Status == metav1.ConditionTrue:
-		p.line("Ready; %s", f.counts())
+		p.linef("Ready; %s", f.counts())
 	default:
-		p.line("not Ready (%s): %s", ready.Reason, ready.Message)
+		p.linef("not Ready (%s): %s", ready.Reason, ready.Message)
 		if next := advice.Next(ready.Reason, f.about()); next != "" {
-			p.line("  -> %s", next)
+			p.linef("  -> %s", next)
 		}
 	}
 }
@@ -116,11 +116,11 @@ func Provider(f ProviderFacts, p *Page) string {
 	p.why(f.Status.Conditions, f.about())
 	f.lost(p)
 	t := &timeline{began: f.Meta.CreationTimestamp.Time}
-	t.add(&f.Meta.CreationTimestamp, "the object was created")
+	t.addf(&f.Meta.CreationTimestamp, "the object was created")
 	if ready := meta.FindStatusCondition(f.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
-		t.add(&ready.LastTransitionTime, "Ready is %s since then (%s)", ready.Status, ready.Reason)
+		t.addf(&ready.LastTransitionTime, "Ready is %s since then (%s)", ready.Status, ready.Reason)
 	}
-	t.add(f.Meta.DeletionTimestamp, "the object was deleted; it waits for its sandboxes")
+	t.addf(f.Meta.DeletionTimestamp, "the object was deleted; it waits for its sandboxes")
 	t.events(f.Events)
 	t.write(p)
 	return p.String()

@@ -41,15 +41,15 @@ func Run(f RunFacts, p *Page) string {
 	runWhy(f, p)
 	outputs(p, r.Status.Outputs)
 	t := &timeline{began: r.CreationTimestamp.Time}
-	t.add(&r.CreationTimestamp, "the object was created")
+	t.addf(&r.CreationTimestamp, "the object was created")
 	for _, a := range r.Status.Attempts {
-		t.add(a.StartTime, "attempt %d started", a.Attempt)
-		t.add(a.CompletionTime, "attempt %d ended: %s (%s)", a.Attempt, a.Outcome, a.Reason)
+		t.addf(a.StartTime, "attempt %d started", a.Attempt)
+		t.addf(a.CompletionTime, "attempt %d ended: %s (%s)", a.Attempt, a.Outcome, a.Reason)
 	}
-	t.add(r.Status.NextAttemptTime, "the next attempt may start")
-	t.add(r.Status.StartTime, "the command may have run from here on (attempt %d)", r.Status.Attempt)
-	t.add(r.Status.CompletionTime, "ended: %s", outcome(r))
-	t.add(r.DeletionTimestamp, "the object was deleted")
+	t.addf(r.Status.NextAttemptTime, "the next attempt may start")
+	t.addf(r.Status.StartTime, "the command may have run from here on (attempt %d)", r.Status.Attempt)
+	t.addf(r.Status.CompletionTime, "ended: %s", outcome(r))
+	t.addf(r.DeletionTimestamp, "the object was deleted")
 	t.events(f.Events)
 	t.write(p)
 	return p.String()

@@ -34,11 +34,12 @@ func Sandbox(f SandboxFacts, p *Page) string {
 	s := f.Sandbox
 	p.field("Sandbox", s.Namespace+"/"+s.Name)
 	p.ready(s.Status.Conditions)
-	if s.Status.Provider != nil {
+	switch {
+	case s.Status.Provider != nil:
 		p.field("Provider", fmt.Sprintf("%s %s (%s)", s.Status.Provider.Kind, s.Status.Provider.Name, s.Status.Provider.Backend))
-	} else if s.Spec.ProviderRef != nil {
+	case s.Spec.ProviderRef != nil:
 		p.field("Provider", fmt.Sprintf("%s %s, as spec asks", s.Spec.ProviderRef.Kind, s.Spec.ProviderRef.Name))
-	} else {
+	default:
 		p.field("Provider", "the default one, when it is made")
 	}
 	p.field("Remote", remote(&s.Status))
@@ -117,36 +118,37 @@ func ends(s *v1alpha1.Sandbox, p *Page) string {
 func sandboxTimeline(f SandboxFacts) *timeline {
 	s := f.Sandbox
 	t := &timeline{began: s.CreationTimestamp.Time}
-	t.add(&s.CreationTimestamp, "the object was created")
+	t.addf(&s.CreationTimestamp, "the object was created")
 	var journal struct {
 		Attempt int
 		Time    time.Time
 	}
 	if text := s.Annotations[v1alpha1.JournalAnnotation]; text != "" && json.Unmarshal([]byte(text), &journal) == nil {
-		t.add(&metav1.Time{Time: journal.Time.Truncate(time.Second)}, "the operator noted that it makes the remote (attempt %d)", journal.Attempt)
+		noted := metav1.Time{Time: journal.Time.Truncate(time.Second)}
+		t.addf(&noted, "the operator noted that it makes the remote (attempt %d)", journal.Attempt)
 	}
-	t.add(s.Status.CreatedAt, "the provider made the remote")
+	t.addf(s.Status.CreatedAt, "the provider made the remote")
 	for _, c := range s.Status.Conditions {
 		switch {
 		case c.Type == v1alpha1.ConditionReady && c.Status == metav1.ConditionTrue:
-			t.add(&c.LastTransitionTime, "Ready")
+			t.addf(&c.LastTransitionTime, "Ready")
 		case c.Type == v1alpha1.ConditionReady:
-			t.add(&c.LastTransitionTime, "not Ready (%s)", c.Reason)
+			t.addf(&c.LastTransitionTime, "not Ready (%s)", c.Reason)
 		case c.Type == v1alpha1.ConditionStalled && c.Status == metav1.ConditionTrue:
-			t.add(&c.LastTransitionTime, "Stalled (%s)", c.Reason)
+			t.addf(&c.LastTransitionTime, "Stalled (%s)", c.Reason)
 		}
 	}
 	for i := range f.Runs {
 		run := &f.Runs[i]
-		t.add(run.Status.StartTime, "run %s started", run.Name)
-		t.add(run.Status.CompletionTime, "run %s ended: %s", run.Name, outcome(run))
+		t.addf(run.Status.StartTime, "run %s started", run.Name)
+		t.addf(run.Status.CompletionTime, "run %s ended: %s", run.Name, outcome(run))
 	}
 	t.events(f.Events)
-	t.add(s.Status.LastActivityTime, "last seen in use")
-	t.add(s.DeletionTimestamp, "the object was deleted; it waits for the remote to be gone")
-	t.add(s.Status.FinishedAt, "the remote ended for good")
+	t.addf(s.Status.LastActivityTime, "last seen in use")
+	t.addf(s.DeletionTimestamp, "the object was deleted; it waits for the remote to be gone")
+	t.addf(s.Status.FinishedAt, "the remote ended for good")
 	if s.Status.FinishedAt == nil {
-		t.add(s.Status.ExpiresAt, "the remote will be destroyed")
+		t.addf(s.Status.ExpiresAt, "the remote will be destroyed")
 	}
 	return t
 }

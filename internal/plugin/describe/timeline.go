@@ -26,8 +26,8 @@ type moment struct {
 // mostMoments keeps a timeline on a screen: the first, and the last of many.
 const mostMoments = 25
 
-// add takes in what has a time.
-func (t *timeline) add(at *metav1.Time, format string, arguments ...any) {
+// addf takes in what has a time.
+func (t *timeline) addf(at *metav1.Time, format string, arguments ...any) {
 	if !at.IsZero() {
 		t.moments = append(t.moments, moment{at.Time, fmt.Sprintf(format, arguments...)})
 	}
@@ -48,7 +48,7 @@ func (t *timeline) events(events []corev1.Event) {
 		if count > 1 {
 			text += fmt.Sprintf(" (%d times)", count)
 		}
-		t.add(&at, "%s", text)
+		t.addf(&at, "%s", text)
 	}
 }
 

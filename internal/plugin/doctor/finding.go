@@ -48,8 +48,7 @@ func failed(check, next, message string, arguments ...any) Finding {
 
 // broken is a failure of the plugin's as a finding.
 func broken(check string, err error) Finding {
-	var failure *cli.Failure
-	if errors.As(cli.Explain(err), &failure) {
+	if failure, ok := errors.AsType[*cli.Failure](cli.Explain(err)); ok {
 		return failed(check, failure.Next, "%s", failure.Problem)
 	}
 	return failed(check, "", "%v", err)

@@ -44,7 +44,8 @@ func (p *patient) manager(ctx context.Context) []Finding {
 		return []Finding{warned(check, "ask an administrator, or see with --try whether one works",
 			"you may not read namespace %s, so that it can't be told whether an operator works", p.operatorNamespace)}
 	case leaseErr == nil && seen == 0 && len(deployments.Items) == 0:
-		return []Finding{warned(check, "install it (docs/install.md); or say where it is: --operator-namespace; --try tells whether one works",
+		return []Finding{warned(check,
+			"install it (docs/install.md); or say where it is: --operator-namespace; --try tells whether one works",
 			"no lease and no Deployment of an operator in namespace %s", p.operatorNamespace)}
 	}
 	return findings

@@ -5,7 +5,6 @@ package doctor
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -99,7 +98,8 @@ func (p *patient) health(provider *providers.Provider) []Finding {
 			"%s has %d sandboxes that no object has any more", name, *status.OrphanCount))
 	}
 	if n := len(status.Abandoned); n > 0 {
-		findings = append(findings, warned("orphans", "kubectl sandbox describe csbxp/"+provider.Meta.Name+" (docs/leaks.md#abandoned-remotes)",
+		findings = append(findings, warned("orphans",
+			"kubectl describe "+name+" (docs/leaks.md#abandoned-remotes)",
 			"%s has %d sandboxes that were given up and may still exist", name, n))
 	}
 	return findings
@@ -116,7 +116,7 @@ func (p *patient) credentials(ctx context.Context, provider *providers.Provider)
 	}
 	if err := p.Get(ctx, key, &corev1.Secret{}); apierrors.IsNotFound(err) {
 		return new(failed("credentials", advice.Next(v1alpha1.ReasonCredentialsMissing, provider.About()),
-			"the Secret %s of %s does not exist", fmt.Sprint(key), provider.About().Provider))
+			"the Secret %s of %s does not exist", key.String(), provider.About().Provider))
 	}
 	return nil
 }

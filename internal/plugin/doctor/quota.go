@@ -37,7 +37,8 @@ func exhausted(quota *corev1.ResourceQuota) []Finding {
 		resource := strings.TrimPrefix(string(name), "count/")
 		ours := strings.HasSuffix(resource, "."+v1alpha1.GroupVersion.Group) || resource == "secrets" || resource == "configmaps"
 		if used := quota.Status.Used[name]; ours && used.Cmp(hard) >= 0 {
-			findings = append(findings, failed("quota", "delete some, or raise it: kubectl edit resourcequota "+quota.Name+" -n "+quota.Namespace,
+			findings = append(findings, failed("quota",
+				"delete some, or raise it: kubectl edit resourcequota "+quota.Name+" -n "+quota.Namespace,
 				"ResourceQuota %s allows %s of %s, and there are %s", quota.Name, hard.String(), resource, used.String()))
 		}
 	}

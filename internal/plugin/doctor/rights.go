@@ -27,7 +27,7 @@ var rights = []right{
 	{v1alpha1.GroupVersion.Group, "sandboxexecs", []string{"create", "get", "watch"}, "run, exec and all commands for files", true},
 	{v1alpha1.GroupVersion.Group, "sandboxes", []string{"get"}, "all that is done in a sandbox that is there", true},
 	{v1alpha1.GroupVersion.Group, "sandboxexecs", []string{"patch", "delete"}, "cancelling runs, and clearing up after them", false},
-	{v1alpha1.GroupVersion.Group, "sandboxes", []string{"create", "patch", "delete"}, "create, pause, resume, delete, and one-shots", false},
+	{v1alpha1.GroupVersion.Group, "sandboxes", []string{"create", "patch", "delete"}, "create, pause, resume, delete, one-shots", false},
 	{v1alpha1.GroupVersion.Group, "sandboxes", []string{"list", "watch"}, "get, and waiting for a sandbox", false},
 	{v1alpha1.GroupVersion.Group, "sandboxexecs", []string{"list"}, "get execs, and the runs in describe", false},
 	{v1alpha1.GroupVersion.Group, "sandboxproviders", []string{"get", "list"}, "providers and orphans of the namespace", false},

@@ -46,7 +46,8 @@ func (p *patient) schemas(ctx context.Context) []Finding {
 			return []Finding{broken(check, err)}
 		default:
 			if difference := compare(crd, resource.spec, resource.status); difference != "" {
-				findings = append(findings, warned(check, "install the CRDs and the plugin of one release (docs/install.md)", "%s", difference))
+				findings = append(findings, warned(check, "install the CRDs and the plugin of one release (docs/install.md)",
+					"%s", difference))
 			}
 		}
 	}
@@ -119,8 +120,7 @@ func compare(crd *apiextensionsv1.CustomResourceDefinition, spec, status any) st
 // fieldsOf are the JSON names of a struct's fields, those of embedded structs included.
 func fieldsOf(t reflect.Type) []string {
 	var names []string
-	for i := range t.NumField() {
-		field := t.Field(i)
+	for field := range t.Fields() {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		if name == "" && field.Anonymous {
 			names = append(names, fieldsOf(field.Type)...)

@@ -44,9 +44,9 @@ func orphansCommand(f *cli.Factory) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "orphans",
 		Short: "List remote sandboxes that no Sandbox has any more, and destroy them",
-		Long: "List remote sandboxes that no Sandbox has any more, as the status of the providers has them: the first hundred of each. With\n" +
-			"--destroy, the operator is asked to destroy some, whatever the provider's orphanPolicy says. It looks again before it does:\n" +
-			"what is no orphan any more is left alone.",
+		Long: "List remote sandboxes that no Sandbox has any more, as the status of the providers has them: the first hundred of\n" +
+			"each. With --destroy, the operator is asked to destroy some, whatever the provider's orphanPolicy says. It looks\n" +
+			"again before it does: what is no orphan any more is left alone.",
 		Example: "  kubectl sandbox orphans\n" +
 			"  kubectl sandbox orphans --destroy sbx-4711 --yes",
 		Args: cobra.NoArgs,

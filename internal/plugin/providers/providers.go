@@ -52,8 +52,8 @@ func listCommand(f *cli.Factory) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "providers",
 		Short: "List the providers of the cluster and of the namespace: health, capabilities, counts, orphans",
-		Long: "List the providers of the cluster and of the namespace, with their health as of their last real call, what they can, and how\n" +
-			"many sandboxes and orphans they have. The default is marked with a star.",
+		Long: "List the providers of the cluster and of the namespace, with their health as of their last real call, what they can,\n" +
+			"and how many sandboxes and orphans they have. The default is marked with a star.",
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			if output != "" && output != "json" && output != "wide" {

@@ -27,7 +27,8 @@ var _ = Describe("What is described", func() {
 			MatchRegexp(`(?m)^  fails +Failed \(exit code 3\) .* sh -c exit 3$`),
 		))
 		Expect(me.does(ctx, "describe", "sbxe/fails")).To(SatisfyAll(
-			ContainSubstring("-> see what it printed: kubectl sandbox logs fails -n "+room.Namespace), ContainSubstring("The command ended with exit code 3")))
+			ContainSubstring("-> see what it printed: kubectl sandbox logs fails -n "+room.Namespace),
+			ContainSubstring("The command ended with exit code 3")))
 
 		room.Create(ctx, room.Sandbox("lost").ClusterProvider("nowhere").Obj(), room.Exec("waits", "lost").Shell("true").Obj())
 		for _, name := range []string{"lost", "waits"} {

@@ -26,6 +26,9 @@ var _ = Describe("The doctor", Serial, func() {
 	BeforeEach(func(ctx context.Context) { me = admin.in(bed.NewRoom(ctx).Namespace) })
 
 	It("finds nothing where all is well, and has run a command", func(ctx context.Context) {
+		// The manager may have been started a moment ago.
+		Eventually(func() string { return me.types(ctx, "doctor").out }).WithContext(ctx).WithTimeout(testbed.Patience).
+			Should(SatisfyAll(Not(ContainSubstring("fail")), MatchRegexp(`(?m)^ok +manager `)))
 		a := me.types(ctx, "doctor", "--try")
 		Expect(a.code).To(BeZero(), a.out)
 		Expect(a.out).NotTo(ContainSubstring("fail"))
@@ -44,7 +47,8 @@ var _ = Describe("The doctor", Serial, func() {
 		})
 		a := me.types(ctx, "doctor")
 		Expect(a.code).To(Equal(1))
-		Expect(a.out).To(MatchRegexp(`(?m)^fail +default +there are 2 defaults, .*\n +-> leave one: kubectl annotate csbxp second sandboxes.run/is-default-provider-$`))
+		Expect(a.out).To(MatchRegexp(
+			`(?m)^fail +default +there are 2 defaults, .*\n +-> leave one: kubectl annotate csbxp second sandboxes.run/is-default-provider-$`))
 	})
 
 	It("sees which rights are missing, and says what it could not see", func(ctx context.Context) {

@@ -103,7 +103,9 @@ var _ = Describe("Files of a sandbox", func() {
 line"`)).To(Equal("700\n640\ndeep/er\nb"))
 		me.does(ctx, "cp", "box:/srv/new", filepath.Join(here, "back"))
 		Expect(filepath.Glob(filepath.Join(here, "back/*"))).To(HaveLen(8))
-		for _, name := range []string{"with space", "new\nline", "-rf", "caf\xe9", ".hidden", "deep/er/$HOME `x` \\0101", "link/$HOME `x` \\0101"} {
+		for _, name := range []string{
+			"with space", "new\nline", "-rf", "caf\xe9", ".hidden", "deep/er/$HOME `x` \\0101", "link/$HOME `x` \\0101",
+		} {
 			want, err := os.ReadFile(filepath.Join(here, "tree", name))
 			Expect(err).NotTo(HaveOccurred())
 			Expect(os.ReadFile(filepath.Join(here, "back", name))).To(Equal(want))
@@ -121,8 +123,8 @@ line"`)).To(Equal("700\n640\ndeep/er\nb"))
 		content := random(2 << 20)
 		a := me.feeds(ctx, content, "cp", "-", "box:x")
 		Expect(a).To(Equal(answer{}))
-		Expect(me.does(ctx, "cp", "box:x", "-") == string(content)).To(BeTrue())
-		Expect(me.does(ctx, "cat", "box:x", "box:x") == strings.Repeat(string(content), 2)).To(BeTrue())
+		Expect(me.does(ctx, "cp", "box:x", "-")).To(Equal(string(content)))
+		Expect(me.does(ctx, "cat", "box:x", "box:x")).To(Equal(strings.Repeat(string(content), 2)))
 		Expect(me.isTold(ctx, 125, "cp", "-", "box:dir/")).To(ContainSubstring("name the file"))
 	})
 
@@ -139,7 +141,8 @@ line"`)).To(Equal("700\n640\ndeep/er\nb"))
 	})
 
 	It("are listed for people and for programs", func(ctx context.Context) {
-		_, err := bed.RunIn(ctx, box.Status.SandboxID, "cd /workspace; printf 12345 >f; chmod 640 f; touch -d @86400 f .h; mkdir d; ln -s f l; mkfifo p")
+		_, err := bed.RunIn(ctx, box.Status.SandboxID,
+			"cd /workspace; printf 12345 >f; chmod 640 f; touch -d @86400 f .h; mkdir d; ln -s f l; mkfifo p")
 		Expect(err).NotTo(HaveOccurred())
 		Expect(me.does(ctx, "ls", "box")).To(Equal("d\nf\nl\np\n"))
 		Expect(me.does(ctx, "ls", "-a", "box:/workspace/")).To(Equal(".h\nd\nf\nl\np\n"))
@@ -217,7 +220,7 @@ chmod 755 /srv/bin/tar`)
 	})
 
 	It("leave nothing behind when Ctrl-C comes in the middle", func(ctx context.Context) {
-		command, _, said := me.command(ctx, "cp", write("large", random(16<<20), 0o600), "box:/large")
+		command, _, said := me.command(ctx, "cp", write("large", random(28<<20), 0o600), "box:/large")
 		Expect(command.Start()).To(Succeed())
 		Eventually(func() string {
 			listed, _ := bed.RunIn(ctx, box.Status.SandboxID, "ls -A /tmp/.sandbox-copy-*")
