@@ -6,6 +6,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -61,11 +62,14 @@ func (s *shared) setupCensus(mgr ctrl.Manager) error {
 		if err != nil {
 			return err
 		}
-		defer end()
+		ends := []func(){end}
 		for _, source := range []metrics.Source{c.observe, s.places.observe, s.figures.observe, s.doors.Observe} {
-			defer metrics.Ask(source)()
+			ends = append(ends, metrics.Ask(source))
 		}
 		<-ctx.Done()
+		for _, end := range slices.Backward(ends) {
+			end()
+		}
 		return nil
 	}))
 }

@@ -282,7 +282,7 @@ func (p *execPass) record(ctx context.Context) error {
 		return err
 	}
 	countFinished(was, &p.exec.Status)
-	tellFinished(was, p.exec, p.sandbox, p.clock.Now())
+	tellFinished(was, p.exec, p.sandbox, p.clock.Now()) //nolint:contextcheck // its trace is the object's, not the pass's
 	return nil
 }
 

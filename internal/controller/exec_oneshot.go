@@ -50,7 +50,7 @@ func (p *execPass) makeSandbox(ctx context.Context) (ctrl.Result, error) {
 		return ctrl.Result{}, fmt.Errorf("owning the run's sandbox: %w", err)
 	}
 	copyShard(sandbox, p.exec)
-	tracing.Inherit(sandbox, p.exec)
+	tracing.Inherit(sandbox, p.exec) //nolint:contextcheck // its trace is the object's, not the pass's
 	err := p.client.Create(ctx, sandbox)
 	switch {
 	case apierrors.IsAlreadyExists(err):

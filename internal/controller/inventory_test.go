@@ -226,7 +226,8 @@ var _ = Describe("Inventory", func() {
 		lists := providers["account-b"].Calls(memory.OperationList)
 		Eventually(func() int { return providers["account-b"].Calls(memory.OperationList) - lists }).Should(BeNumerically(">", 2))
 		Expect(exists("account-a", id)).To(BeTrue())
-		Expect(condition(ctx, sandbox, v1alpha1.ConditionDeleting)).To(HavePrefix("True/DestroyFailed"), "another account knows nothing of it")
+		Expect(condition(ctx, sandbox, v1alpha1.ConditionDeleting)).To(HavePrefix("True/DestroyFailed"),
+			"another account knows nothing of it")
 		By("taking a rotated key of the first one")
 		secret.StringData = map[string]string{"token": "account-a/2"}
 		Expect(k8s.Update(ctx, secret)).To(Succeed())

@@ -94,7 +94,8 @@ var _ = Describe("The metrics", Serial, func() {
 		}
 		Eventually(func() float64 { return sandboxes("Running") }).Should(Equal(1.0))
 		Expect(metric("sandbox_operator_namespace_sandboxes", ns, "Running").GetGauge().GetValue()).To(Equal(1.0))
-		Eventually(func() float64 { return metric("sandbox_operator_execs", "Waiting").GetGauge().GetValue() }).Should(BeNumerically(">=", 1))
+		Eventually(func() float64 { return metric("sandbox_operator_execs", "Waiting").GetGauge().GetValue() }).
+			Should(BeNumerically(">=", 1))
 		Eventually(func() float64 { return metric("sandbox_operator_remotes", "p", ns).GetGauge().GetValue() }).Should(Equal(1.0))
 		Eventually(func() float64 {
 			return metric("sandbox_operator_sandbox_seconds_total", "plain", ns).GetCounter().GetValue()

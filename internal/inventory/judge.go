@@ -147,12 +147,7 @@ func (v *Verdict) compare(in Input) (missing []string) {
 		}
 		state, there := states[s.ID]
 		overdue := !s.ExpiresAt.IsZero() && !s.ExpiresAt.After(in.Snapshot.At)
-		if there || !overdue {
-			v.Expected++
-		}
-		if there {
-			v.Visible++
-		}
+		v.count(there, overdue)
 		if s.Leaving {
 			// It tells whose account this is, and nothing else: it may be missing because it was destroyed. But an account that is
 			// not its own would say so, too, and then it would be let go with its remote still there.
@@ -174,6 +169,16 @@ func (v *Verdict) compare(in Input) (missing []string) {
 		}
 	}
 	return missing
+}
+
+// count counts a remote that there should be, unless it was to end by now, and whether it can be seen.
+func (v *Verdict) count(there, overdue bool) {
+	if there {
+		v.Visible++
+	}
+	if there || !overdue {
+		v.Expected++
+	}
 }
 
 // clockSkew is how far a provider's clock may be behind, and how much the seconds of a Kubernetes time leave out.

@@ -38,9 +38,9 @@ func Pass(ctx context.Context, object metav1.Object, name string) (context.Conte
 	if !root.IsSampled() {
 		return ctx, func(error) {}
 	}
-	ctx, span := t.Start(trace.ContextWithRemoteSpanContext(ctx, root), name, trace.WithAttributes(
+	ctx, span := t.Start(trace.ContextWithRemoteSpanContext(ctx, root), name, trace.WithAttributes( //nolint:spancheck // who called ends it
 		attribute.String(AttributeNamespace, object.GetNamespace()), attribute.String(AttributeName, object.GetName())))
-	return ctx, func(err error) {
+	return ctx, func(err error) { //nolint:spancheck // as above
 		if err != nil {
 			// The error stands in the log, or in the object. It may be of any length, and say anything.
 			span.SetStatus(codes.Error, "the pass failed, and is repeated")
@@ -56,9 +56,10 @@ func Call(ctx context.Context, backend, provider, operation string) (context.Con
 	if t == nil || !trace.SpanContextFromContext(ctx).IsSampled() {
 		return ctx, func(string, error) {}
 	}
-	ctx, span := t.Start(ctx, backend+" "+operation, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
+	kind := trace.WithSpanKind(trace.SpanKindClient)
+	ctx, span := t.Start(ctx, backend+" "+operation, kind, trace.WithAttributes( //nolint:spancheck // who called ends it
 		attribute.String(AttributeBackend, backend), attribute.String(AttributeProvider, provider)))
-	return ctx, func(code string, err error) {
+	return ctx, func(code string, err error) { //nolint:spancheck // as above
 		span.SetAttributes(attribute.String(AttributeCode, code))
 		if err != nil {
 			span.SetStatus(codes.Error, code)
