@@ -27,8 +27,8 @@ var (
 		[]float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300},
 		labelBackend, labelProviderNamespace, labelProvider, labelOperation)
 	DeferredCalls = counter("provider_deferred_calls_total",
-		"Calls that were not made yet: reason is busy (as many are under way as may be), limit (spec.limits), asked (the provider asked for "+
-			"fewer) or breaker (it did not answer several in a row).",
+		"Calls that were not made yet: reason is busy (as many are under way as may be), limit (spec.limits), "+
+			"asked (the provider asked for fewer) or breaker (it did not answer several in a row).",
 		labelBackend, labelProviderNamespace, labelProvider, labelReason)
 	DeferredSeconds = counter("provider_deferred_seconds_total",
 		"Time for which those calls were put off, all of it added up.",

@@ -111,7 +111,7 @@ var _ = BeforeSuite(func(ctx context.Context) {
 
 func freeAddress() string {
 	GinkgoHelper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed at once
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	Expect(err).NotTo(HaveOccurred())
 	defer func() { _ = listener.Close() }()
 	return listener.Addr().String()
@@ -141,7 +141,7 @@ func prometheus(ctx context.Context, secret string) string {
 	GinkgoHelper()
 	program := program(GinkgoTB(), "prometheus")
 	folder := GinkgoTB().TempDir()
-	promtool(GinkgoTB(), folder, "check", "rules", "rules.yaml")
+	promtool(ctx, GinkgoTB(), folder, "check", "rules", "rules.yaml")
 	file := func(name, content string) {
 		Expect(os.WriteFile(filepath.Join(folder, name), []byte(content), 0o600)).To(Succeed())
 	}
@@ -159,7 +159,7 @@ scrape_configs:
 	listen := freeAddress()
 	log, err := os.Create(filepath.Join(folder, "log"))
 	Expect(err).NotTo(HaveOccurred())
-	command := exec.Command(program, "--config.file=prometheus.yaml", "--storage.tsdb.path=data", //nolint:noctx // it is ended below
+	command := exec.Command(program, "--config.file=prometheus.yaml", "--storage.tsdb.path=data",
 		"--web.listen-address="+listen, "--log.level=warn")
 	command.Dir, command.Stdout, command.Stderr = folder, log, log
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -210,7 +210,7 @@ func ask(ctx context.Context, listen, query string) (int, error) {
 
 // insecure takes any certificate, as the ServiceMonitor says: the manager's is its own.
 var insecure = &http.Client{Transport: &http.Transport{
-	TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // see above
+	TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
 	DisableKeepAlives: true,
 }}
 
@@ -330,7 +330,8 @@ var _ = Describe("A live manager", func() {
 		Expect(ask(ctx, listen, `ALERTS{alertname=~"SandboxOperator.*"}`)).To(BeZero())
 	})
 
-	It("makes one trace of what it does for an object, in the trace of who created it, and loses none when it is asked to end", func(ctx context.Context) {
+	It("makes one trace of what it does for an object, in the trace of who created it, "+
+		"and loses none when it is asked to end", func(ctx context.Context) {
 		const outer, secret = "4bf92f3577b34da6a3ce929d0e0e4736", "xyzzy-7391-plugh"
 		room := cloudRoom(ctx)
 		room.Secret(ctx, "secret", map[string]string{"value": secret})

@@ -7,6 +7,7 @@
 package observability_test
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -24,33 +25,33 @@ import (
 
 const root = "../.."
 
-func read(t testing.TB, name ...string) []byte {
-	t.Helper()
+func read(tb testing.TB, name ...string) []byte {
+	tb.Helper()
 	content, err := os.ReadFile(filepath.Join(append([]string{root}, name...)...))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return content
 }
 
-func decode(t testing.TB, name string, into any) {
-	t.Helper()
-	if err := yaml.UnmarshalStrict(read(t, "config", "prometheus", name), into); err != nil {
-		t.Fatalf("%s: the Prometheus Operator would not take it: %v", name, err)
+func decode(tb testing.TB, name string, into any) {
+	tb.Helper()
+	if err := yaml.UnmarshalStrict(read(tb, "config", "prometheus", name), into); err != nil {
+		tb.Fatalf("%s: the Prometheus Operator would not take it: %v", name, err)
 	}
 }
 
 // alerts are those that are shipped.
-func alerts(t testing.TB) []monitoringv1.Rule {
-	t.Helper()
+func alerts(tb testing.TB) []monitoringv1.Rule {
+	tb.Helper()
 	var shipped monitoringv1.PrometheusRule
-	decode(t, "prometheus_rule.yaml", &shipped)
+	decode(tb, "prometheus_rule.yaml", &shipped)
 	var found []monitoringv1.Rule
 	for _, group := range shipped.Spec.Groups {
 		found = append(found, group.Rules...)
 	}
 	if len(found) < 10 {
-		t.Fatalf("only %d alerts are found", len(found))
+		tb.Fatalf("only %d alerts are found", len(found))
 	}
 	return found
 }
@@ -61,14 +62,14 @@ type panel struct {
 	Targets     []struct{ Expr string }
 }
 
-func panels(t testing.TB) []panel {
-	t.Helper()
+func panels(tb testing.TB) []panel {
+	tb.Helper()
 	var dashboard struct{ Panels []panel }
-	if err := json.Unmarshal(read(t, "config", "prometheus", "dashboard.json"), &dashboard); err != nil {
-		t.Fatal(err)
+	if err := json.Unmarshal(read(tb, "config", "prometheus", "dashboard.json"), &dashboard); err != nil {
+		tb.Fatal(err)
 	}
 	if len(dashboard.Panels) < 20 {
-		t.Fatalf("only %d panels are found", len(dashboard.Panels))
+		tb.Fatalf("only %d panels are found", len(dashboard.Panels))
 	}
 	return dashboard.Panels
 }
@@ -195,42 +196,42 @@ func TestAlertsAndDashboardAskForMetricsThatExist(t *testing.T) {
 }
 
 // program finds one of Prometheus, or skips.
-func program(t testing.TB, called string) string {
-	t.Helper()
+func program(tb testing.TB, called string) string {
+	tb.Helper()
 	path, err := exec.LookPath(called)
 	if err != nil {
-		t.Skipf("%s is not here: install Debian's package prometheus (.ci/run shows how, without its service)", called)
+		tb.Skipf("%s is not here: install Debian's package prometheus (.ci/run shows how, without its service)", called)
 	}
 	return path
 }
 
 // promtool runs it on the rules as Prometheus reads them, in a folder with them as rules.yaml.
-func promtool(t testing.TB, folder string, arguments ...string) {
-	t.Helper()
+func promtool(ctx context.Context, tb testing.TB, folder string, arguments ...string) {
+	tb.Helper()
 	var shipped struct {
 		Spec struct {
 			Groups any `json:"groups"`
 		} `json:"spec"`
 	}
-	if err := yaml.Unmarshal(read(t, "config", "prometheus", "prometheus_rule.yaml"), &shipped); err != nil {
-		t.Fatal(err)
+	if err := yaml.Unmarshal(read(tb, "config", "prometheus", "prometheus_rule.yaml"), &shipped); err != nil {
+		tb.Fatal(err)
 	}
 	content, err := yaml.Marshal(shipped.Spec)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(folder, "rules.yaml"), content, 0o600); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	command := exec.CommandContext(t.Context(), program(t, "promtool"), arguments...)
+	command := exec.CommandContext(ctx, program(tb, "promtool"), arguments...)
 	command.Dir = folder
 	if said, err := command.CombinedOutput(); err != nil {
-		t.Errorf("promtool %s: %v\n%s", strings.Join(arguments, " "), err, said)
+		tb.Errorf("promtool %s: %v\n%s", strings.Join(arguments, " "), err, said)
 	}
 }
 
 func TestPrometheusTakesTheAlerts(t *testing.T) {
-	promtool(t, t.TempDir(), "check", "rules", "--lint=all", "--lint-fatal", "rules.yaml")
+	promtool(t.Context(), t, t.TempDir(), "check", "rules", "--lint=all", "--lint-fatal", "rules.yaml")
 }
 
 func TestEachAlertFiresWhenItShould(t *testing.T) {
@@ -249,5 +250,5 @@ func TestEachAlertFiresWhenItShould(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(folder, "alerts_test.yaml"), cases, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	promtool(t, folder, "test", "rules", "alerts_test.yaml")
+	promtool(t.Context(), t, folder, "test", "rules", "alerts_test.yaml")
 }

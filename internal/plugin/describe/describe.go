@@ -31,7 +31,8 @@ func Command(f *cli.Factory) *cobra.Command {
 		Use:   "describe NAME",
 		Short: "Tell all of a sandbox, a run or a provider: what happened, why it is not ready, and what to do",
 		Long: "Tell all of a sandbox, a run or a provider: what happened, why it is not ready, and what to do.\n" +
-			"NAME is a Sandbox; where there is none of it, a SandboxExec, a SandboxProvider or a ClusterSandboxProvider. sbx/NAME, sbxe/NAME, sbxp/NAME and csbxp/NAME\n" +
+			"NAME is a Sandbox; where there is none of it, a SandboxExec, a SandboxProvider or a ClusterSandboxProvider. " +
+			"sbx/NAME, sbxe/NAME, sbxp/NAME and csbxp/NAME\n" +
 			"say which.",
 		Example: "  kubectl sandbox describe box\n" +
 			"  kubectl sandbox describe csbxp/local",

@@ -31,7 +31,9 @@ func TestASandboxThatIsWell(t *testing.T) {
 			Namespace: "team", Name: "box", CreationTimestamp: *at(-30),
 			Annotations: map[string]string{v1alpha1.JournalAnnotation: `{"attempt":1,"time":"2026-01-02T03:31:00Z"}`},
 		},
-		Spec: v1alpha1.SandboxSpec{Lifetime: &v1alpha1.SandboxLifetime{TimeoutSeconds: 3600, IdleTimeoutSeconds: 600, OnIdle: v1alpha1.OnIdlePause}},
+		Spec: v1alpha1.SandboxSpec{Lifetime: &v1alpha1.SandboxLifetime{
+			TimeoutSeconds: 3600, IdleTimeoutSeconds: 600, OnIdle: v1alpha1.OnIdlePause,
+		}},
 		Status: v1alpha1.SandboxStatus{
 			SandboxID: "id-1", State: v1alpha1.SandboxRunning, Incarnation: 2, CreatedAt: at(-28), ExpiresAt: at(32), Image: "python:3.14",
 			Provider:   &v1alpha1.ProviderIdentity{Kind: v1alpha1.KindClusterSandboxProvider, Name: "local", Backend: "local"},
@@ -40,7 +42,8 @@ func TestASandboxThatIsWell(t *testing.T) {
 		},
 	}
 	event := corev1.Event{Reason: "Told", Message: "a\x1b[31mb", LastTimestamp: *at(-5), Count: 3}
-	text := Sandbox(SandboxFacts{Sandbox: sandbox, Events: []corev1.Event{event}}, &Page{Now: now, Unread: []string{"its runs can't be read: no"}})
+	page := &Page{Now: now, Unread: []string{"its runs can't be read: no"}}
+	text := Sandbox(SandboxFacts{Sandbox: sandbox, Events: []corev1.Event{event}}, page)
 	NewWithT(t).Expect(text).To(Equal(`Sandbox:     team/box
 Ready:       True (Ready)
 Provider:    ClusterSandboxProvider local (local)
@@ -63,7 +66,8 @@ Not seen
 }
 
 func TestASandboxThatNoOperatorHasSeen(t *testing.T) {
-	text := Sandbox(SandboxFacts{Sandbox: &v1alpha1.Sandbox{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "box"}}}, &Page{Now: now})
+	sandbox := &v1alpha1.Sandbox{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "box"}}
+	text := Sandbox(SandboxFacts{Sandbox: sandbox}, &Page{Now: now})
 	NewWithT(t).Expect(text).To(ContainSubstring("Ready:       Unknown: no operator has seen it yet: kubectl sandbox doctor"))
 }
 
@@ -73,7 +77,8 @@ func TestWhyASandboxIsNotReady(t *testing.T) {
 	provider := NamespacedProvider(&v1alpha1.SandboxProvider{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "mine"}})
 	provider.Status.Conditions = []metav1.Condition{condition("Ready", "False", v1alpha1.ReasonUnauthorized, "refused")}
 	sandbox.Status.Conditions = []metav1.Condition{
-		condition("Ready", "False", v1alpha1.ReasonLimitReached, "3 of 3"), condition("Stalled", "True", v1alpha1.ReasonLimitReached, "3 of 3"),
+		condition("Ready", "False", v1alpha1.ReasonLimitReached, "3 of 3"),
+		condition("Stalled", "True", v1alpha1.ReasonLimitReached, "3 of 3"),
 		condition("Deleting", "True", v1alpha1.ReasonDestroyFailed, "no answer"),
 	}
 	text := Sandbox(SandboxFacts{Sandbox: sandbox, Provider: &provider}, &Page{Now: now, Painter: true})
@@ -94,17 +99,24 @@ func TestARunThatWasRetriedAndFailed(t *testing.T) {
 		Status: v1alpha1.SandboxExecStatus{
 			Outcome: v1alpha1.OutcomeUnknown, Reason: v1alpha1.ReasonRunnerLost, Attempt: 2, StartTime: at(-20), CompletionTime: at(-19),
 			DurationMilliseconds: new(int64(1500)), SandboxID: "id", Incarnation: 1,
-			Stdout:     &v1alpha1.StreamStatus{Bytes: new(int64(7)), Retention: v1alpha1.RetentionComplete, StoredIn: &v1alpha1.StoredObject{Secret: "s"}},
-			Attempts:   []v1alpha1.AttemptStatus{{Attempt: 1, Outcome: v1alpha1.OutcomeTimedOut, Reason: "TimeoutExceeded", StartTime: at(-29), CompletionTime: at(-25)}},
+			Stdout: &v1alpha1.StreamStatus{
+				Bytes: new(int64(7)), Retention: v1alpha1.RetentionComplete, StoredIn: &v1alpha1.StoredObject{Secret: "s"},
+			},
+			Attempts: []v1alpha1.AttemptStatus{{
+				Attempt: 1, Outcome: v1alpha1.OutcomeTimedOut, Reason: "TimeoutExceeded", StartTime: at(-29), CompletionTime: at(-25),
+			}},
 			Conditions: []metav1.Condition{condition("Ready", "False", "Unknown", "lost"), condition("Stalled", "True", "Unknown", "lost")},
 			Outputs:    []v1alpha1.OutputStatus{{Name: "/out", State: v1alpha1.OutputMissing}},
 		},
 	}
 	text := Run(RunFacts{Run: run}, &Page{Now: now})
 	for _, part := range []string{
-		"State:       Unknown\n", "Cause:       RunnerLost\n", "Took:        1.5s\n", "stdout:      7 bytes, Complete, all in Secret s\n", "xxx...\n",
-		"  Unknown: lost\n    -> it may have run: look in the sandbox", "  RunnerLost\n    -> look in the sandbox at what it did; perhaps it needs more memory\n",
-		"  /out   Missing\n", "+1m0s    attempt 1 started\n", "+5m0s    attempt 1 ended: TimedOut (TimeoutExceeded)\n", "+11m0s   ended: Unknown\n",
+		"State:       Unknown\n", "Cause:       RunnerLost\n", "Took:        1.5s\n",
+		"stdout:      7 bytes, Complete, all in Secret s\n", "xxx...\n",
+		"  Unknown: lost\n    -> it may have run: look in the sandbox",
+		"  RunnerLost\n    -> look in the sandbox at what it did; perhaps it needs more memory\n",
+		"  /out   Missing\n",
+		"+1m0s    attempt 1 started\n", "+5m0s    attempt 1 ended: TimedOut (TimeoutExceeded)\n", "+11m0s   ended: Unknown\n",
 	} {
 		NewWithT(t).Expect(text).To(ContainSubstring(part))
 	}
@@ -118,8 +130,10 @@ func TestALongTimelineShowsItsBeginningAndItsEnd(t *testing.T) {
 	}
 	page := &Page{Now: now}
 	line.write(page)
-	g.Expect(page.String()).To(SatisfyAll(ContainSubstring("moment 2."), ContainSubstring("... 75 more ..."), ContainSubstring("moment 78."),
-		ContainSubstring("moment 99."), Not(ContainSubstring("moment 3.")), Not(ContainSubstring("moment 77."))))
+	g.Expect(page.String()).To(SatisfyAll(
+		ContainSubstring("moment 2."), ContainSubstring("... 75 more ..."), ContainSubstring("moment 78."), ContainSubstring("moment 99."),
+		Not(ContainSubstring("moment 3.")), Not(ContainSubstring("moment 77.")),
+	))
 }
 
 func TestAProviderWithWhatItLost(t *testing.T) {
@@ -132,14 +146,16 @@ func TestAProviderWithWhatItLost(t *testing.T) {
 	}
 	provider.Spec.Limits = &v1alpha1.ProviderLimits{MaxSandboxes: new(int32(9))}
 	provider.Status = v1alpha1.ProviderStatus{
-		SandboxCount: new(int32(4)), OrphanCount: new(int32(1)), Orphans: []v1alpha1.OrphanRemote{{SandboxID: "o", Namespace: "n", Name: "m"}},
+		SandboxCount: new(int32(4)), OrphanCount: new(int32(1)),
+		Orphans:    []v1alpha1.OrphanRemote{{SandboxID: "o", Namespace: "n", Name: "m"}},
 		Abandoned:  []v1alpha1.AbandonedRemote{{Sandbox: "n/b", AbandonedAt: at(-60)}},
 		Conditions: []metav1.Condition{condition("Ready", "True", "Ready", "")},
 	}
 	text := Provider(ClusterProvider(provider), &Page{Now: now})
 	for _, part := range []string{
 		"Credentials: Secret key\n", "Default:     yes", "Namespaces:  those that match team=a\n",
-		"Has:         4 sandboxes of 9 (limits.maxSandboxes), 1 orphans, 1 abandoned\n", "  o   of n/m\n", "  -   of n/b   2026-01-02T03:00:00Z (60m ago)\n",
+		"Has:         4 sandboxes of 9 (limits.maxSandboxes), 1 orphans, 1 abandoned\n",
+		"  o   of n/m\n", "  -   of n/b   2026-01-02T03:00:00Z (60m ago)\n",
 	} {
 		NewWithT(t).Expect(text).To(ContainSubstring(part))
 	}

@@ -42,7 +42,8 @@ func Command(f *cli.Factory) *cobra.Command {
 		Use:   "doctor",
 		Short: "Find out what is wrong with the installation, the rights, the providers, and say what to do",
 		Long: "Find out what is wrong with the installation, the rights, the providers, and say what to do.\n" +
-			"What you may not read is said, and not held against the cluster. The exit code is 1 where something failed. Nothing is changed; --try runs a command in a\n" +
+			"What you may not read is said, and not held against the cluster. The exit code is 1 where something failed. " +
+			"Nothing is changed; --try runs a command in a\n" +
 			"sandbox of its own, which is destroyed.",
 		Example: "  kubectl sandbox doctor\n" +
 			"  kubectl sandbox doctor --try -n team-a",

@@ -95,7 +95,10 @@ func TestTheDefaultProvider(t *testing.T) {
 		says   string
 	}{
 		{"one", []providers.Provider{provider(cluster, "a", true), provider(cluster, "b", false)}, false, Fine, "csbxp a is"},
-		{"one of the namespace before the cluster's", []providers.Provider{provider(cluster, "a", true), provider(own, "b", true)}, false, Fine, "sbxp b -n team is"},
+		{
+			"one of the namespace before the cluster's", []providers.Provider{provider(cluster, "a", true), provider(own, "b", true)},
+			false, Fine, "sbxp b -n team is",
+		},
 		{"two", []providers.Provider{provider(cluster, "a", true), provider(cluster, "b", true)}, false, Failed, "there are 2 defaults"},
 		{"none", []providers.Provider{provider(cluster, "a", false)}, false, Warned, "no provider is the default"},
 		{"none at all", nil, false, Failed, "there is no provider"},

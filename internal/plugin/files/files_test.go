@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,9 +62,11 @@ func TestEveryPathArrivesAsItIs(t *testing.T) {
 	}
 	for _, shell := range shells(t) {
 		for _, path := range []string{
-			"/plain/path", "/with space", "/ends with newline\n", "/$HOME `id` $(id) 'x' \"y\" *", "/caf\xe9", "/back\\0101slash\\", "/%s%n", "/é",
+			"/plain/path", "/with space", "/ends with newline\n", "/$HOME `id` $(id) 'x' \"y\" *",
+			"/caf\xe9", "/back\\0101slash\\", "/%s%n", "/é",
 		} {
-			arguments := append(shell[1:], "-c", string(content)+`decode "$1"; printf %s "$path"`, "test", escaped(path))
+			decodes := string(content) + `decode "$1"; printf %s "$path"`
+			arguments := slices.Concat(shell[1:], []string{"-c", decodes, "test", escaped(path)})
 			out, err := exec.CommandContext(t.Context(), shell[0], arguments...).Output()
 			NewWithT(t).Expect(err).NotTo(HaveOccurred())
 			NewWithT(t).Expect(string(out)).To(Equal(path), "%v", shell)
@@ -123,7 +126,10 @@ func TestScriptsWorkInEveryShell(t *testing.T) {
 func TestWhatArrivedOtherwiseIsNotPutIntoItsPlace(t *testing.T) {
 	for _, shell := range shells(t) {
 		g := NewWithT(t)
-		for says, sent := range map[string][]string{"were sent": {"8", strings.Repeat("0", 64)}, "has the digest": {"7", strings.Repeat("0", 64)}} {
+		for says, sent := range map[string][]string{
+			"were sent":      {"8", strings.Repeat("0", 64)},
+			"has the digest": {"7", strings.Repeat("0", 64)},
+		} {
 			directory := t.TempDir()
 			stage, target := filepath.Join(directory, "stage"), filepath.Join(directory, "x")
 			g.Expect(os.Mkdir(stage, 0o700)).To(Succeed())
@@ -140,7 +146,8 @@ func TestWhatArrivedOtherwiseIsNotPutIntoItsPlace(t *testing.T) {
 func TestPiecesOfAContent(t *testing.T) {
 	g := NewWithT(t)
 	for _, wanted := range []struct{ size, first, rest int }{
-		{0, 1, 0}, {1, 1, 0}, {pieceBytes, 1, 0}, {pieceBytes + 1, 2, 0}, {mostPieces * pieceBytes, mostPieces, 0}, {mostPieces*pieceBytes + 1, mostPieces, 1},
+		{0, 1, 0}, {1, 1, 0}, {pieceBytes, 1, 0}, {pieceBytes + 1, 2, 0},
+		{mostPieces * pieceBytes, mostPieces, 0}, {mostPieces*pieceBytes + 1, mostPieces, 1},
 	} {
 		reader := bufio.NewReader(bytes.NewReader(make([]byte, wanted.size)))
 		pieces, last, err := nextPieces(reader)
@@ -158,7 +165,8 @@ func TestPiecesOfAContent(t *testing.T) {
 
 func TestAListingThatMakesNoSenseIsAnError(t *testing.T) {
 	for _, said := range []string{
-		"fname", "xname\x00", "f\x00", "fname\x00\x00no details\x00", "fname\x00\x0081a4 5 0 root root\n", "fname\x00\x00zz 5 0 root root\n\x00",
+		"fname", "xname\x00", "f\x00", "fname\x00\x00no details\x00",
+		"fname\x00\x0081a4 5 0 root root\n", "fname\x00\x00zz 5 0 root root\n\x00",
 		"lname\x00\x00a1ff 5 0 root root\n\x00one\x00two\x00",
 	} {
 		_, err := parseEntries([]byte(said))

@@ -48,7 +48,8 @@ var _ = Describe("The doctor", Serial, func() {
 		a := me.types(ctx, "doctor")
 		Expect(a.code).To(Equal(1))
 		Expect(a.out).To(MatchRegexp(
-			`(?m)^fail +default +there are 2 defaults, .*\n +-> leave one: kubectl annotate csbxp second sandboxes.run/is-default-provider-$`))
+			`(?m)^fail +default +there are 2 defaults, .*\n` +
+				` +-> leave one: kubectl annotate csbxp second sandboxes.run/is-default-provider-$`))
 	})
 
 	It("sees which rights are missing, and says what it could not see", func(ctx context.Context) {
