@@ -89,7 +89,7 @@ func (c *census) follow(ctx context.Context, objects cache.Cache) (end func(), e
 		}
 		registration, err := informer.AddEventHandler(toolscache.ResourceEventHandlerDetailedFuncs{
 			AddFunc:    func(object any, initial bool) { c.note(object, initial) },
-			UpdateFunc: func(_, object any) { c.note(object, true) },
+			UpdateFunc: c.replace,
 			DeleteFunc: c.drop,
 		})
 		if err != nil {
@@ -98,6 +98,18 @@ func (c *census) follow(ctx context.Context, objects cache.Cache) (end func(), e
 		ends = append(ends, func() { _ = informer.RemoveEventHandler(registration) })
 	}
 	return end, nil
+}
+
+// replace takes over how an object is now. After a new list, one that was deleted and made again looks like an update.
+func (c *census) replace(before, now any) {
+	known := true
+	if old, ok := before.(client.Object); ok {
+		if object, ok := now.(client.Object); ok && object.GetUID() != old.GetUID() {
+			c.drop(before)
+			known = false
+		}
+	}
+	c.note(now, known)
 }
 
 // note takes over how an object is; known says that it was there before.

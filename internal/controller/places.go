@@ -6,6 +6,7 @@ package controller
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -71,7 +72,9 @@ type placed struct {
 	// given is the provider whose place it was given by a pass that is not over, and holds the one that the object itself holds.
 	given, holds string
 	awaits       []queue
-	sentAway     *v1alpha1.ProviderIdentity
+	// sentAway is the provider that had no place for it, and among are the queues of that: it is in the way of nobody else's.
+	sentAway *v1alpha1.ProviderIdentity
+	among    []queue
 }
 
 // place is the provider whose place it has.
@@ -82,7 +85,16 @@ func (e *placed) waitsIn() []queue {
 	if e.place() != "" {
 		return nil
 	}
-	return e.awaits
+	if e.sentAway == nil {
+		return e.awaits
+	}
+	var waits []queue
+	for _, q := range e.awaits {
+		if slices.Contains(e.among, q) {
+			waits = append(waits, q)
+		}
+	}
+	return waits
 }
 
 // line has Sandboxes in the order of their creation, ties by namespace and name.
@@ -115,9 +127,14 @@ func (l line) without(e *placed) line {
 	return slices.Delete(l, i, i+1)
 }
 
+// errUnheard says that the cache has not told of the Sandbox: it is so new, or gone already.
+var errUnheard = errors.New("the Sandbox is not known yet")
+
 // take gives the Sandbox a place of the provider, which has most of them for the Sandboxes of these queues, or sends it away until one
-// becomes free.
-func (l *places) take(sandbox *v1alpha1.Sandbox, identity v1alpha1.ProviderIdentity, queues []queue, most int) bool {
+// becomes free. It fails with errUnheard where it would send away one that nobody may ever tell to be gone.
+func (l *places) take(
+	sandbox *v1alpha1.Sandbox, identity v1alpha1.ProviderIdentity, queues []queue, most int,
+) (given bool, err error) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	e := l.entry(sandbox)
@@ -128,13 +145,18 @@ func (l *places) take(sandbox *v1alpha1.Sandbox, identity v1alpha1.ProviderIdent
 	for _, q := range queues {
 		before += l.queues[q].before(e)
 	}
-	if before >= most {
+	switch {
+	case before < most:
+		l.refile(e, func() { e.given = identity.UID })
+		l.recall(e)
+		return true, nil
+	case !e.told:
+		l.drop(e)
+		return false, errUnheard
+	default:
 		l.sendAway(e, identity, queues)
-		return false
+		return false, nil
 	}
-	l.refile(e, func() { e.given = identity.UID })
-	l.recall(e)
-	return true
 }
 
 // settle ends what take gave: from now on the object speaks for itself.
@@ -145,8 +167,10 @@ func (l *places) settle(sandbox *v1alpha1.Sandbox) {
 	if e == nil {
 		return
 	}
-	l.refile(e, func() { e.given = "" })
-	l.read(e, sandbox)
+	l.refile(e, func() {
+		e.given = ""
+		e.read(sandbox)
+	})
 	if !e.told && e.place() == "" {
 		// It was gone before anything was written down, and nobody will tell.
 		l.drop(e)
@@ -216,7 +240,13 @@ func (l *places) events() handler.EventHandler {
 	type requests = workqueue.TypedRateLimitingInterface[reconcile.Request]
 	return handler.Funcs{
 		CreateFunc: func(_ context.Context, e event.CreateEvent, _ requests) { l.tell(e.Object) },
-		UpdateFunc: func(_ context.Context, e updateEvent, _ requests) { l.tell(e.ObjectNew) },
+		UpdateFunc: func(_ context.Context, e updateEvent, _ requests) {
+			// After a new list, one that was deleted and made again looks like an update.
+			if e.ObjectOld.GetUID() != e.ObjectNew.GetUID() {
+				l.forget(e.ObjectOld.GetUID())
+			}
+			l.tell(e.ObjectNew)
+		},
 		DeleteFunc: func(_ context.Context, e event.DeleteEvent, _ requests) {
 			l.wakes.clear(e.Object.GetUID())
 			l.forget(e.Object.GetUID())
@@ -247,13 +277,22 @@ func (l *places) entry(sandbox *v1alpha1.Sandbox) *placed {
 	return e
 }
 
-// read takes over what the object says, unless something later was read.
+// read takes over what the object says. Who waits for nothing any more is not to be woken in place of others.
 func (l *places) read(e *placed, sandbox *v1alpha1.Sandbox) {
+	l.refile(e, func() { e.read(sandbox) })
+	again := sandbox.Status.SandboxID != "" && sandbox.DeletionTimestamp == nil
+	if e.place() == "" && len(e.awaits) == 0 && !again {
+		l.recall(e)
+	}
+}
+
+// read takes over what the object says, unless something later was read.
+func (e *placed) read(sandbox *v1alpha1.Sandbox) {
 	if order, err := resourceversion.CompareResourceVersion(sandbox.ResourceVersion, e.version); err == nil && order < 0 {
 		return
 	}
 	e.version = sandbox.ResourceVersion
-	l.refile(e, func() { e.holds, e.awaits = holdsPlace(sandbox), queuesFor(sandbox) })
+	e.holds, e.awaits = holdsPlace(sandbox), queuesFor(sandbox)
 }
 
 // refile changes an entry, counts it anew where it belongs from then on, and wakes those for whom that made room.
@@ -266,7 +305,8 @@ func (l *places) refile(e *placed, change func()) {
 	}
 	if had != has && had != "" {
 		l.held[had]--
-		l.freed(had)
+		// Who goes back to where it waited makes no room for those behind it.
+		l.freed(had, len(waits) == 0)
 	}
 	if !slices.Equal(waited, waits) {
 		for _, q := range waited {
@@ -279,10 +319,13 @@ func (l *places) refile(e *placed, change func()) {
 	}
 }
 
-// freed wakes those who wait for a place of the provider, as there may be one now.
-func (l *places) freed(provider string) {
+// freed wakes those who wait for a place of the provider, where there may be one now.
+func (l *places) freed(provider string, room bool) {
 	if l.held[provider] == 0 {
 		delete(l.held, provider)
+	}
+	if !room {
+		return
 	}
 	for identity := range l.away {
 		if identity.UID == provider {
@@ -313,7 +356,7 @@ func (l *places) sendAway(e *placed, identity v1alpha1.ProviderIdentity, queues 
 	if e.sentAway != nil && *e.sentAway != identity {
 		l.recall(e)
 	}
-	e.sentAway = &identity
+	l.refile(e, func() { e.sentAway, e.among = &identity, queues })
 	l.away[identity] = l.away[identity].with(e)
 	for _, q := range queues {
 		l.sender[q] = identity
@@ -326,7 +369,7 @@ func (l *places) recall(e *placed) {
 		return
 	}
 	identity := *e.sentAway
-	e.sentAway = nil
+	l.refile(e, func() { e.sentAway, e.among = nil, nil })
 	if l.away[identity] = l.away[identity].without(e); len(l.away[identity]) == 0 {
 		delete(l.away, identity)
 	}

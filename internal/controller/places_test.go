@@ -33,6 +33,8 @@ type placesWorld struct {
 	unheard []heard
 	most    int
 	made    int
+	// gone are those that were deleted, as they were: a pass may still be over them.
+	gone []*v1alpha1.Sandbox
 }
 
 type heard struct {
@@ -64,7 +66,11 @@ func (w *placesWorld) pass(sandbox *v1alpha1.Sandbox) {
 		return
 	}
 	mine := sandbox.DeepCopy()
-	if !w.take(mine, crowded, []queue{{kind: crowded.Kind, namespace: "ns", name: "p"}}, w.most) {
+	given, err := w.take(mine, crowded, []queue{{kind: crowded.Kind, namespace: "ns", name: "p"}}, w.most)
+	if err != nil {
+		w.wakes.wake(sandbox)
+	}
+	if !given {
 		return
 	}
 	if w.random.IntN(4) == 0 {
@@ -82,6 +88,22 @@ func (w *placesWorld) pass(sandbox *v1alpha1.Sandbox) {
 	w.settle(mine)
 }
 
+// took says whether a Sandbox was given a place.
+func (w *placesWorld) took(sandbox *v1alpha1.Sandbox, identity v1alpha1.ProviderIdentity, queues []queue) bool {
+	given, err := w.take(sandbox, identity, queues, w.most)
+	return given && err == nil
+}
+
+// stale is a pass over a Sandbox as it was before somebody deleted it.
+func (w *placesWorld) stale(sandbox *v1alpha1.Sandbox) {
+	if !awaitsPlace(sandbox) || holdsPlace(sandbox) != "" {
+		return
+	}
+	if given, _ := w.take(sandbox, crowded, queuesFor(sandbox), w.most); given {
+		w.settle(sandbox)
+	}
+}
+
 // end ends what a Sandbox has.
 func (w *placesWorld) end(i int) {
 	sandbox := w.objects[i]
@@ -96,6 +118,7 @@ func (w *placesWorld) end(i int) {
 	default:
 		w.objects = slices.Delete(w.objects, i, i+1)
 		w.unheard = append(w.unheard, heard{uid: sandbox.UID})
+		w.gone = append(w.gone, sandbox.DeepCopy())
 	}
 }
 
@@ -143,6 +166,8 @@ func (w *placesWorld) step() {
 		w.pass(w.objects[w.random.IntN(len(w.objects))])
 	case what < 7 && len(w.objects) > 0:
 		w.end(w.random.IntN(len(w.objects)))
+	case what < 8 && len(w.gone) > 0:
+		w.stale(w.gone[w.random.IntN(len(w.gone))])
 	case len(w.unheard) > 0:
 		w.hear()
 	}
@@ -194,14 +219,14 @@ func TestPlacesGoToTheOldest(t *testing.T) {
 		w.hear()
 	}
 	for _, i := range []int{4, 2, 3, 1, 0} {
-		g.Expect(w.take(w.objects[i], crowded, queuesFor(w.objects[i]), w.most)).To(Equal(i < 2), "%d", i)
+		g.Expect(w.took(w.objects[i], crowded, queuesFor(w.objects[i]))).To(Equal(i < 2), "%d", i)
 	}
 	w.forget(w.objects[0].UID)
 	var woken event.GenericEvent
 	g.Expect(w.wakes.events).To(Receive(&woken))
 	g.Expect(woken.Object.GetName()).To(Equal("box-0002"), "who waits longest is woken first")
-	g.Expect(w.take(w.objects[3], crowded, queuesFor(w.objects[3]), w.most)).To(BeFalse(), "box-0002 is older")
-	g.Expect(w.take(w.objects[2], crowded, queuesFor(w.objects[2]), w.most)).To(BeTrue())
+	g.Expect(w.took(w.objects[3], crowded, queuesFor(w.objects[3]))).To(BeFalse(), "box-0002 is older")
+	g.Expect(w.took(w.objects[2], crowded, queuesFor(w.objects[2]))).To(BeTrue())
 }
 
 // BenchmarkPlaces makes and ends Sandboxes of a provider that has room for half of them: the time of one must not grow with b.N.
@@ -221,10 +246,42 @@ func TestPlacesLetOnWhoStandsBehindOneThatSteppedAside(t *testing.T) {
 	w.create()
 	w.hear()
 	w.hear()
-	g.Expect(w.take(w.objects[1], crowded, queuesFor(w.objects[1]), w.most)).To(BeFalse(), "box-0000 is older")
+	g.Expect(w.took(w.objects[1], crowded, queuesFor(w.objects[1]))).To(BeFalse(), "box-0000 is older")
 	w.forget(w.objects[0].UID)
 	g.Expect(w.wakes.events).To(Receive())
-	g.Expect(w.take(w.objects[1], crowded, queuesFor(w.objects[1]), w.most)).To(BeTrue())
+	g.Expect(w.took(w.objects[1], crowded, queuesFor(w.objects[1]))).To(BeTrue())
+}
+
+func TestPlacesAreNotKeptByWhoWaitsForAnotherProvider(t *testing.T) {
+	g := NewWithT(t)
+	w := newPlacesWorld(1, 1)
+	for _, name := range []string{"first", "second"} {
+		sandbox := builders.MakeSandbox("team", name).Obj()
+		sandbox.UID, sandbox.CreationTimestamp = types.UID(name), metav1.NewTime(noon)
+		w.wrote(sandbox)
+		w.hear()
+		g.Expect(w.took(sandbox, crowded, []queue{{namespace: "team"}})).To(Equal(name == "first"))
+	}
+	other := builders.MakeSandbox("other", "third").Obj()
+	other.UID, other.CreationTimestamp = "third", metav1.NewTime(noon.Add(time.Minute))
+	w.wrote(other)
+	w.hear()
+	cluster := v1alpha1.ProviderIdentity{Kind: v1alpha1.KindClusterSandboxProvider, Name: "c", UID: "c"}
+	g.Expect(w.took(other, cluster, []queue{{}})).To(BeTrue(), "the default of all waits for who waits for that of his namespace")
+}
+
+func TestPlacesWakeNobodyInTheNameOfWhoSteppedAside(t *testing.T) {
+	g := NewWithT(t)
+	w := newPlacesWorld(1, 1)
+	for range 3 {
+		w.create()
+		w.hear()
+		w.took(w.objects[len(w.objects)-1], crowded, queuesFor(w.objects[len(w.objects)-1]))
+	}
+	w.objects[1].DeletionTimestamp = new(metav1.NewTime(noon))
+	w.wrote(w.objects[1])
+	w.hear()
+	g.Expect(w.away[crowded]).To(HaveLen(1))
 }
 
 func TestPlacesBelieveNoOlderWordThanTheirOwn(t *testing.T) {
@@ -237,5 +294,5 @@ func TestPlacesBelieveNoOlderWordThanTheirOwn(t *testing.T) {
 	}
 	w.hear()
 	w.hear()
-	g.Expect(w.take(w.objects[0], crowded, queuesFor(w.objects[0]), w.most)).To(BeFalse(), "the cache told how it was before its journal")
+	g.Expect(w.took(w.objects[0], crowded, queuesFor(w.objects[0]))).To(BeFalse(), "the cache told how it was before its journal")
 }

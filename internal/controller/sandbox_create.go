@@ -37,6 +37,9 @@ func (p *sandboxPass) create(ctx context.Context) (ctrl.Result, error) {
 		return ctrl.Result{}, nil
 	}
 	takenPlace, err := p.takePlace(ctx, door.Identity())
+	if errors.Is(err, errUnheard) {
+		return ctrl.Result{RequeueAfter: jittered(conflictDelay)}, nil
+	}
 	if err != nil {
 		return p.blocked(ctx, err)
 	}

@@ -48,7 +48,11 @@ func (p *sandboxPass) takePlace(ctx context.Context, identity v1alpha1.ProviderI
 	most := *chosen.Spec.Limits.MaxSandboxes
 	part := p.options.share().Of(int(most))
 	p.places.limit(chosen, part)
-	if !p.places.take(p.sandbox, identity, queuesOf(chosen), part) {
+	given, err := p.places.take(p.sandbox, identity, queuesOf(chosen), part)
+	if err != nil {
+		return nil, err
+	}
+	if !given {
 		return nil, &placeError{most, part}
 	}
 	return func() { p.places.settle(p.sandbox) }, nil
