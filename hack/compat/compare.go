@@ -88,6 +88,9 @@ func (f *findings) compareSchema(where string, old, now *schema) {
 	if old.Items != nil && now.Items != nil {
 		f.compareSchema(where+"[]", old.Items.Schema, now.Items.Schema)
 	}
+	if old.AdditionalProperties != nil && now.AdditionalProperties == nil && !isTrue(now.XPreserveUnknownFields) {
+		f.addf(where, "it takes no keys of one's own any more")
+	}
 	if old.AdditionalProperties != nil && now.AdditionalProperties != nil {
 		f.compareSchema(where+"{}", old.AdditionalProperties.Schema, now.AdditionalProperties.Schema)
 	}

@@ -60,6 +60,13 @@ func field(name string, change func(field *schema)) func(*schema, *crd) {
 	}
 }
 
+func TestAMinimumOfZeroRefusesWhatWasBelow(t *testing.T) {
+	with := func(minimum *float64) []crd {
+		return sandboxes(t, field("user", func(s *schema) { s.Minimum = minimum }))
+	}
+	NewWithT(t).Expect(Compare(with(nil), with(new(0.0)))).To(ConsistOf("Sandbox v1alpha1 .spec.user: minimum is 0 now"))
+}
+
 func TestWhatBreaksIsSeen(t *testing.T) {
 	for what, of := range map[string]struct {
 		change func(*schema, *crd)
@@ -82,6 +89,10 @@ func TestWhatBreaksIsSeen(t *testing.T) {
 			field("user", func(s *schema) { s.MaxLength = new(int64(3)) }), "Sandbox v1alpha1 .spec.user: maxLength is 3 now",
 		},
 		"a higher minimum": {field("env", func(s *schema) { s.MinItems = new(int64(2)) }), "Sandbox v1alpha1 .spec.env: minItems is 2 now"},
+		"a map that takes no keys": {
+			field("remoteLabels", func(s *schema) { s.AdditionalProperties = nil }),
+			"Sandbox v1alpha1 .spec.remoteLabels: it takes no keys of one's own any more",
+		},
 		"another default": {
 			field("user", func(s *schema) { s.Default = &apiextensionsv1.JSON{Raw: []byte(`"root"`)} }),
 			`Sandbox v1alpha1 .spec.user: the default changed from none to "root"`,

@@ -66,7 +66,9 @@ func (f *findings) compareNumbers(where string, old, now *schema) {
 	atMost(f, where, "maxLength", old.MaxLength, now.MaxLength)
 	atMost(f, where, "maxItems", old.MaxItems, now.MaxItems)
 	atMost(f, where, "maxProperties", old.MaxProperties, now.MaxProperties)
-	atLeast(f, where, "minimum", old.Minimum, now.Minimum)
+	if now.Minimum != nil && (old.Minimum == nil || *now.Minimum > *old.Minimum) {
+		f.addf(where, "minimum is %v now", *now.Minimum)
+	}
 	atLeast(f, where, "minLength", old.MinLength, now.MinLength)
 	atLeast(f, where, "minItems", old.MinItems, now.MinItems)
 	atLeast(f, where, "minProperties", old.MinProperties, now.MinProperties)
@@ -78,7 +80,8 @@ func atMost[T int64 | float64](f *findings, where, what string, old, now *T) {
 	}
 }
 
-func atLeast[T int64 | float64](f *findings, where, what string, old, now *T) {
+// atLeast is of lengths and counts, of which none is below 0.
+func atLeast(f *findings, where, what string, old, now *int64) {
 	if now != nil && (old == nil && *now > 0 || old != nil && *now > *old) {
 		f.addf(where, "%s is %v now", what, *now)
 	}

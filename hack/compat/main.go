@@ -78,6 +78,9 @@ func readOld(base string) ([]apiextensionsv1.CustomResourceDefinition, string, e
 	if err != nil {
 		return nil, base, fmt.Errorf("reading the CRDs of %s: %w; is this a shallow clone? git fetch --unshallow --tags", base, err)
 	}
+	if names == "" {
+		return nil, base, fmt.Errorf("%s has no CRDs in %s", base, bases)
+	}
 	var old []apiextensionsv1.CustomResourceDefinition
 	for name := range strings.FieldsSeq(names) {
 		content, err := git("show", base+":"+name)
