@@ -184,7 +184,7 @@ func (p *execPass) startWithin(ctx context.Context, door *provider.Door, program
 	remote, run := door.Remote(p.exec.Status.SandboxID).Attached(), p.run(door)
 	//nolint:contextcheck // the call outlives this pass; the manager's end ends it
 	p.attached.run(p.exec.DeepCopy(), secrets, func(ctx context.Context, call *attachedCall) {
-		call.end, call.rich, call.err = execution.Attach(ctx, remote, program, run.Stdout, run.Stderr)
+		call.end, call.rich, call.err = execution.Attach(execution.WithName(ctx, run.Name), remote, program, run.Stdout, run.Stderr)
 	})
 	return ctrl.Result{}, nil
 }

@@ -29,6 +29,20 @@ type AttachedSandbox interface {
 // ErrNotStarted is joined to errors after which the program certainly did not start.
 var ErrNotStarted = errors.New("the program was not started")
 
+type nameKey struct{}
+
+// WithName has an attached run known by its name, as fence and spool have others: NameOf.
+func WithName(ctx context.Context, name string) context.Context {
+	return context.WithValue(ctx, nameKey{}, name)
+}
+
+// NameOf returns the name of the run that an attached call is of, for sandboxes that run nothing and want to know whose code it is
+// (pkg/sandboxtest); empty where the call has none.
+func NameOf(ctx context.Context) string {
+	name, _ := ctx.Value(nameKey{}).(string)
+	return name
+}
+
 // attachedOutput bounds each stream of an attached run, in bytes.
 const attachedOutput = 1 << 20
 

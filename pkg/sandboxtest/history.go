@@ -5,13 +5,12 @@ package sandboxtest
 
 import (
 	"context"
-	"fmt"
 	"slices"
+	"strings"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
-	"github.com/sandbox-operator/sandbox-operator/internal/execution/simulated"
 )
 
 // record notes a command that was started.
@@ -30,15 +29,15 @@ func (o *Operator) Commands(match Match) []Command {
 	return slices.DeleteFunc(started, func(command Command) bool { return !match(&command) })
 }
 
-// execOf is the name of the SandboxExec that a run is of; empty where it is gone.
-func (o *Operator) execOf(ctx context.Context, run simulated.Run) string {
+// execOf is the name of the SandboxExec of which a run of this name is; empty where it is gone.
+func (o *Operator) execOf(ctx context.Context, namespace, run string) string {
 	var execs v1alpha1.SandboxExecList
-	if err := o.manager.GetCache().List(ctx, &execs, client.InNamespace(run.Remote.Mark.Namespace)); err != nil {
+	if err := o.manager.GetCache().List(ctx, &execs, client.InNamespace(namespace)); err != nil {
 		return ""
 	}
 	for _, exec := range execs.Items {
 		// A retry is recorded before it starts, and may not be in the cache yet: the attempt says nothing.
-		if uid := fmt.Sprintf("%s-", exec.UID); len(run.Name) > len(uid) && run.Name[:len(uid)] == uid {
+		if strings.HasPrefix(run, string(exec.UID)+"-") {
 			return exec.Name
 		}
 	}

@@ -112,6 +112,7 @@ var _ = Describe("An operator in a test", func() {
 			})
 			Expect(outcome(ctx, exec)).To(Equal(v1alpha1.OutcomeSucceeded), message(exec.Status.Conditions))
 			Expect(exec.Status.Stdout.Head).To(Equal("42\n"))
+			Expect(operator.Commands(sandboxtest.Exec(namespace, name))).To(HaveLen(1), "the run is not known by its name")
 		}
 	})
 

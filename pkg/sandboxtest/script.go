@@ -138,7 +138,7 @@ func (o *Operator) find(command *Command) Func {
 // run stands for all commands but code of engine Native.
 func (o *Operator) run(ctx context.Context, run simulated.Run) int {
 	command := o.command(ctx, run.Remote, run.Program)
-	command.Exec = o.execOf(ctx, run)
+	command.Exec = o.execOf(ctx, run.Remote.Mark.Namespace, run.Name)
 	command.stdout, command.stderr = run.Stdout, run.Stderr
 	for _, input := range run.Program.Inputs {
 		if err := o.writeFile(run.Remote.ID, input.Path, input.Content, input.Mode); err != nil {
@@ -158,6 +158,7 @@ func (o *Operator) runCode(ctx context.Context, remote backends.Remote, code bac
 		Code:       &execution.Code{Language: code.Language, Source: code.Source, Arguments: code.Arguments},
 		WorkingDir: code.WorkingDir, Env: code.Env, Timeout: code.Timeout,
 	})
+	command.Exec = o.execOf(ctx, remote.Mark.Namespace, execution.NameOf(ctx))
 	var stdout, stderr bytes.Buffer
 	command.stdout, command.stderr = &stdout, &stderr
 	if code.Timeout > 0 {

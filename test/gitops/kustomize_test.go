@@ -121,8 +121,8 @@ var _ = Describe("A kustomization with our kinds", func() {
 		_, err = apply(ctx, other)
 		Expect(err).To(MatchError(ContainSubstring("command is immutable: create another SandboxExec to run another command")))
 
-		// Argo CD's Replace=true alone is kubectl replace, which is refused as well; with Force=true it deletes and makes anew, as
-		// Flux does with force: enabled.
+		// Argo CD's Replace=true alone is kubectl replace, which is refused as well; with Force=true it deletes and makes anew, also
+		// what did not change: the page warns of that.
 		file := filepath.Join(GinkgoT().TempDir(), "job.yaml")
 		text, err := yaml.Marshal(other.Object)
 		Expect(err).NotTo(HaveOccurred())
@@ -130,11 +130,13 @@ var _ = Describe("A kustomization with our kinds", func() {
 		said, err := kubectl(ctx, "replace", "-f", file)
 		Expect(err).To(HaveOccurred())
 		Expect(said).To(ContainSubstring("command is immutable"))
-		_, err = kubectl(ctx, "replace", "--force", "-f", file)
-		Expect(err).NotTo(HaveOccurred())
-		Eventually(func() []sandboxtest.Command {
-			return operator.Commands(sandboxtest.All(sandboxtest.InNamespace(namespace), sandboxtest.Program("false")))
-		}).Should(HaveLen(1))
+		for runs := 1; runs <= 2; runs++ {
+			_, err = kubectl(ctx, "replace", "--force", "-f", file)
+			Expect(err).NotTo(HaveOccurred())
+			Eventually(func() []sandboxtest.Command {
+				return operator.Commands(sandboxtest.All(sandboxtest.InNamespace(namespace), sandboxtest.Program("false")))
+			}).Should(HaveLen(runs))
+		}
 
 		// Another name is another run, and the old one stays until it is pruned.
 		renamed := build(ctx, namespace, map[string]string{"name: job": "name: job-2"})["SandboxExec"]

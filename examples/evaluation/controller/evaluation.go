@@ -25,6 +25,7 @@ import (
 // The rights that it needs, beside those for its own kind.
 // +kubebuilder:rbac:groups=evaluations.example.com,resources=evaluations,verbs=get;list;watch
 // +kubebuilder:rbac:groups=evaluations.example.com,resources=evaluations/status,verbs=patch
+// +kubebuilder:rbac:groups=evaluations.example.com,resources=evaluations/finalizers,verbs=update
 // +kubebuilder:rbac:groups=sandboxes.run,resources=sandboxes;sandboxexecs,verbs=get;list;watch;create;patch;delete
 
 // Reconciler brings Evaluations to their end.
@@ -90,18 +91,23 @@ func (r *Reconciler) runTask(
 		if exec.Status.Outcome != v1alpha1.OutcomeSandboxLost || attempt > evaluation.Spec.RepeatLost {
 			return judge(task, attempt, &exec), nil
 		}
-		if again, err := r.isMadeAnew(ctx, evaluation, &exec); err != nil || !again {
-			return evaluationsv1.TaskStatus{Name: task.Name, Verdict: evaluationsv1.Pending, Attempt: attempt}, err
+		sandbox, err := r.sandboxOf(ctx, evaluation)
+		if err != nil {
+			return evaluationsv1.TaskStatus{}, err
+		}
+		if !isMadeAnew(sandbox, &exec) {
+			return judgeLost(task, attempt, &exec, sandbox), nil
 		}
 	}
 }
 
 // isMadeAnew says that the Sandbox has another sandbox than the one that was lost under a run. Before that, the next run would be lost
-// as well.
-func (r *Reconciler) isMadeAnew(ctx context.Context, evaluation *evaluationsv1.Evaluation, lost *v1alpha1.SandboxExec) (bool, error) {
-	var sandbox v1alpha1.Sandbox
-	err := r.Client.Get(ctx, client.ObjectKeyFromObject(evaluation), &sandbox)
-	return sandbox.Status.Incarnation > lost.Status.Incarnation, client.IgnoreNotFound(err)
+// as well. Incarnations are counted within one object: where the object itself was deleted and made anew, they begin at 1 again.
+func isMadeAnew(sandbox *v1alpha1.Sandbox, lost *v1alpha1.SandboxExec) bool {
+	if string(sandbox.UID) != lost.Status.SandboxUID {
+		return sandbox.Status.SandboxID != ""
+	}
+	return sandbox.Status.Incarnation > lost.Status.Incarnation
 }
 
 func setTask(status *evaluationsv1.EvaluationStatus, task evaluationsv1.TaskStatus) {

@@ -5,6 +5,7 @@ package controller_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,6 +41,9 @@ func TestEvaluations(t *testing.T) {
 	t.Run("pass when every task ends with exit code 0", s.testPassed)
 	t.Run("fail when a task does, and say how", s.testFailed)
 	t.Run("run a task again whose sandbox was lost, where that is allowed", s.testLost)
+	t.Run("run a task again whose Sandbox was deleted under it", s.testDeleted)
+	t.Run("do not wait for a Sandbox that gets no other sandbox", s.testStalled)
+	t.Run("leave the Sandbox of somebody else alone", s.testStranger)
 	t.Run("are inconclusive when nobody knows", s.testInconclusive)
 	t.Run("own what they make, and leave no sandbox behind", s.testOwnership)
 }
@@ -93,11 +97,16 @@ func startController(t *testing.T, restConfig *rest.Config, scheme *runtime.Sche
 // evaluate makes an Evaluation of one task for each name, whose command is the name, and waits for its end.
 func (s suite) evaluate(t *testing.T, name string, repeat int32, tasks ...string) *evaluationsv1.Evaluation {
 	evaluation := s.create(t, name, repeat, tasks...)
+	s.await(t, evaluation)
+	return evaluation
+}
+
+// await waits for the end of an Evaluation.
+func (s suite) await(t *testing.T, evaluation *evaluationsv1.Evaluation) {
 	NewWithT(t).Eventually(func(g Gomega) {
 		g.Expect(s.client.Get(t.Context(), client.ObjectKeyFromObject(evaluation), evaluation)).To(Succeed())
 		g.Expect(meta.IsStatusConditionTrue(evaluation.Status.Conditions, evaluationsv1.ConditionFinished)).To(BeTrue())
 	}, "30s", "20ms").Should(Succeed(), "%+v", evaluation.Status)
-	return evaluation
 }
 
 func (s suite) create(t *testing.T, name string, repeat int32, tasks ...string) *evaluationsv1.Evaluation {
@@ -141,6 +150,52 @@ func (s suite) testLost(t *testing.T) {
 	g.Expect(summary(evaluation)).To(Equal("Passed: 1 passed, 0 failed, 0 inconclusive"), "%+v", evaluation.Status.Tasks)
 	g.Expect(evaluation.Status.Tasks[0].Attempt).To(BeEquivalentTo(2))
 	g.Expect(s.operator.Commands(sandboxtest.Program("fragile"))).To(HaveLen(2))
+}
+
+func (s suite) testDeleted(t *testing.T) {
+	g := NewWithT(t)
+	var again atomic.Bool
+	t.Cleanup(s.operator.OnFunc(sandboxtest.Program("evicted"), func(ctx context.Context, c *sandboxtest.Command) sandboxtest.Result {
+		if again.Swap(true) {
+			return sandboxtest.Result{}
+		}
+		sandbox := &v1alpha1.Sandbox{ObjectMeta: metav1.ObjectMeta{Namespace: c.Namespace, Name: c.Sandbox}}
+		if err := s.client.Delete(ctx, sandbox); err != nil {
+			t.Error(err)
+		}
+		return sandboxtest.Result{Hang: true}
+	}))
+	evaluation := s.evaluate(t, "deleted", 1, "evicted")
+	g.Expect(summary(evaluation)).To(Equal("Passed: 1 passed, 0 failed, 0 inconclusive"), "%+v", evaluation.Status.Tasks)
+	g.Expect(evaluation.Status.Tasks[0].Attempt).To(BeEquivalentTo(2))
+}
+
+func (s suite) testStalled(t *testing.T) {
+	g := NewWithT(t)
+	t.Cleanup(s.operator.OnFunc(sandboxtest.Program("last"), func(context.Context, *sandboxtest.Command) sandboxtest.Result {
+		t.Cleanup(s.operator.Trouble(sandboxtest.Trouble{
+			Operation: sandboxtest.Create, Sandbox: "stalled", Failure: sandboxtest.Invalid, Message: "the image is gone",
+		}))
+		return sandboxtest.Result{LoseSandbox: true}
+	}))
+	evaluation := s.evaluate(t, "stalled", 3, "last")
+	g.Expect(summary(evaluation)).To(Equal("Inconclusive: 0 passed, 0 failed, 1 inconclusive"))
+	g.Expect(evaluation.Status.Tasks[0].Message).To(And(HavePrefix("SandboxLost: "), ContainSubstring("the image is gone")))
+}
+
+func (s suite) testStranger(t *testing.T) {
+	g := NewWithT(t)
+	sandbox := &v1alpha1.Sandbox{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "taken"}}
+	g.Expect(s.client.Create(t.Context(), sandbox)).To(Succeed())
+	evaluation := s.create(t, "taken", 0, "trespass")
+	reconciler := &controller.Reconciler{Client: s.client}
+	_, err := reconciler.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(evaluation)})
+	g.Expect(err).To(MatchError(ContainSubstring("somebody else's")))
+	g.Expect(s.client.Get(t.Context(), client.ObjectKeyFromObject(sandbox), sandbox)).To(Succeed())
+	g.Expect(sandbox.OwnerReferences).To(BeEmpty())
+	g.Expect(s.operator.Commands(sandboxtest.Program("trespass"))).To(BeEmpty())
+	// The controller goes on with it until it is gone.
+	g.Expect(s.client.Delete(t.Context(), evaluation)).To(Succeed())
 }
 
 func (s suite) testInconclusive(t *testing.T) {

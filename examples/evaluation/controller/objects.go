@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	applymetav1 "k8s.io/client-go/applyconfigurations/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -24,8 +25,27 @@ func execName(evaluation *evaluationsv1.Evaluation, task evaluationsv1.Task, att
 	return fmt.Sprintf("%s-%s-%d", evaluation.Name, task.Name, attempt)
 }
 
+// sandboxOf returns the Sandbox of an Evaluation, empty where there is none. A Sandbox of that name which somebody else made is an
+// error: to apply would put our owner reference on it, tasks would run in it, and at the end it would be deleted.
+func (r *Reconciler) sandboxOf(ctx context.Context, evaluation *evaluationsv1.Evaluation) (*v1alpha1.Sandbox, error) {
+	sandbox := &v1alpha1.Sandbox{}
+	err := r.Client.Get(ctx, client.ObjectKeyFromObject(evaluation), sandbox)
+	switch {
+	case apierrors.IsNotFound(err):
+		return &v1alpha1.Sandbox{}, nil
+	case err != nil:
+		return nil, err
+	case !metav1.IsControlledBy(sandbox, evaluation):
+		return nil, fmt.Errorf("the Sandbox %s exists, and is somebody else's", sandbox.Name)
+	}
+	return sandbox, nil
+}
+
 // ensureSandbox applies the Sandbox of an Evaluation. Applied again, it changes nothing.
 func (r *Reconciler) ensureSandbox(ctx context.Context, evaluation *evaluationsv1.Evaluation) error {
+	if _, err := r.sandboxOf(ctx, evaluation); err != nil {
+		return err
+	}
 	spec := apply.SandboxSpec().
 		// A sandbox that the provider loses is made anew, so that its tasks can be run again; and should this controller never come
 		// back, it costs an hour at most.
@@ -66,6 +86,7 @@ func (r *Reconciler) discardSandbox(ctx context.Context, evaluation *evaluations
 }
 
 // ownedBy is the owner reference by which changes of an object wake the Evaluation, and its deletion takes the object along.
+// blockOwnerDeletion wants the right to update evaluations/finalizers, where the cluster has OwnerReferencesPermissionEnforcement.
 func ownedBy(evaluation *evaluationsv1.Evaluation) *applymetav1.OwnerReferenceApplyConfiguration {
 	return applymetav1.OwnerReference().
 		WithAPIVersion(evaluationsv1.GroupVersion.String()).WithKind("Evaluation").

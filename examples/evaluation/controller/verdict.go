@@ -38,6 +38,21 @@ func judge(task evaluationsv1.Task, attempt int32, exec *v1alpha1.SandboxExec) e
 	return status
 }
 
+// judgeLost is judge for a run whose sandbox was lost, and that is to be followed by another: that one waits for another sandbox. A
+// Sandbox that is Stalled gets none by itself, because its time is over, or because the provider refuses it: to wait for it is to wait
+// for ever.
+func judgeLost(
+	task evaluationsv1.Task, attempt int32, lost *v1alpha1.SandboxExec, sandbox *v1alpha1.Sandbox,
+) evaluationsv1.TaskStatus {
+	stalled := meta.FindStatusCondition(sandbox.Status.Conditions, v1alpha1.ConditionStalled)
+	if stalled == nil || stalled.Status != metav1.ConditionTrue {
+		return evaluationsv1.TaskStatus{Name: task.Name, Attempt: attempt, Verdict: evaluationsv1.Pending}
+	}
+	status := judge(task, attempt, lost)
+	status.Message += fmt.Sprintf(", and there is no other (%s): %s", stalled.Reason, stalled.Message)
+	return status
+}
+
 // finished is the condition that sums up all tasks.
 func finished(evaluation *evaluationsv1.Evaluation) metav1.Condition {
 	count := map[evaluationsv1.Verdict]int{}

@@ -18,14 +18,14 @@ import (
 	"github.com/sandbox-operator/sandbox-operator/test/docs/page"
 )
 
-// programs are what the sandboxes of a page need of this machine, beside a shell.
+// programs are what a page needs of this machine, beside a shell and kubectl: most of them in its sandboxes.
 var programs = map[string][]string{
 	"README.md":                     {"python3"},
 	"docs/api-by-example.md":        {"python3"},
 	"docs/files.md":                 {"python3"},
 	"docs/one-shots.md":             {"python3"},
 	"docs/running-code.md":          {"python3", "node", "awk", "bash"},
-	"docs/tasks/agent-tools.md":     {"python3"},
+	"docs/tasks/agent-tools.md":     {"python3", "jq"},
 	"docs/tasks/ci-pipeline.md":     {"python3"},
 	"docs/tasks/dev-environment.md": {"python3"},
 	"docs/tasks/evaluation.md":      {"python3"},
@@ -65,7 +65,7 @@ func TestPages(t *testing.T) {
 			t.Parallel()
 			for _, program := range programs[p.Name] {
 				if !hasProgram(program) {
-					t.Skipf("sandboxes without an image need %s in /usr/bin of this machine: install it", program)
+					t.Skipf("the page needs %s in /usr/bin of this machine: install it", program)
 				}
 			}
 			r := newReader(t, p)
