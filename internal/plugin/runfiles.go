@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
+	"github.com/sandbox-operator/sandbox-operator/internal/plugin/archive"
 	"github.com/sandbox-operator/sandbox-operator/internal/plugin/cli"
 	"github.com/sandbox-operator/sandbox-operator/internal/plugin/runs"
 )
@@ -33,11 +34,15 @@ func inputsOf(arguments []string, dir string, cargo *runs.Cargo) ([]v1alpha1.Fil
 		if err != nil {
 			return nil, err
 		}
-		err = filepath.WalkDir(local, func(name string, entry fs.DirEntry, err error) error {
+		root, err := archive.Root(local)
+		if err != nil {
+			return nil, unreadable(local, err)
+		}
+		err = filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
 			if err != nil || entry.IsDir() {
 				return err
 			}
-			below, err := filepath.Rel(local, name)
+			below, err := filepath.Rel(root, name)
 			if err != nil {
 				return err
 			}

@@ -133,6 +133,17 @@ func TestTarsOfOthersAndOursReadEachOther(t *testing.T) {
 	}
 }
 
+func TestADirectoryMayBeGivenAsALink(t *testing.T) {
+	g := NewWithT(t)
+	from, link, to := awkward(t), filepath.Join(t.TempDir(), "link"), filepath.Join(t.TempDir(), "copy")
+	g.Expect(os.Symlink(from, link)).To(Succeed())
+	var packed bytes.Buffer
+	g.Expect(Pack(t.Context(), &packed, link, refuseWarnings(t))).To(Succeed())
+	g.Expect(Unpack(&packed, to, 1<<20, refuseWarnings(t))).To(Succeed())
+	t.Cleanup(func() { _ = os.Chmod(filepath.Join(to, "read-only"), 0o755) })
+	g.Expect(tree(t, to)).To(Equal(tree(t, from)))
+}
+
 func TestPackLeavesOutWhatIsNoFile(t *testing.T) {
 	g := NewWithT(t)
 	from := t.TempDir()

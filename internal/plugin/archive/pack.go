@@ -14,18 +14,35 @@ import (
 	"time"
 )
 
-// Pack writes the content of a local directory to w, with modes and links; the directory itself is ".". Links are kept as they
-// are and never followed. warn is told of each entry that is left out, as it is neither file, directory nor link.
+// Root is where a tree is whose directory may be given as a link to it: what walks a tree follows no link, not even that. Any
+// other name stays what it is.
+func Root(name string) (string, error) {
+	info, err := os.Stat(name)
+	if err != nil || !info.IsDir() {
+		return name, err
+	}
+	if info, err = os.Lstat(name); err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		return name, err
+	}
+	return filepath.EvalSymlinks(name)
+}
+
+// Pack writes the content of a local directory to w, with modes and links; the directory itself is ".", and may be given as a
+// link. Those in it are kept as they are and never followed. warn is told of each entry that is left out, as it is neither file, directory nor link.
 func Pack(ctx context.Context, w io.Writer, directory string, warn func(string)) error {
+	root, err := Root(directory)
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", directory, err)
+	}
 	writer := tar.NewWriter(w)
-	err := filepath.WalkDir(directory, func(path string, entry fs.DirEntry, err error) error {
+	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err == nil {
 			err = ctx.Err()
 		}
 		if err != nil {
 			return err
 		}
-		name, err := filepath.Rel(directory, path)
+		name, err := filepath.Rel(root, path)
 		if err != nil {
 			return err
 		}

@@ -37,6 +37,9 @@ var rights = []right{
 	{"", "events", []string{"list"}, "the events in describe", false},
 }
 
+// ofCluster says whether the resource is in no namespace: then a right in one gives nothing.
+func (r right) ofCluster() bool { return r.resource == "clustersandboxproviders" }
+
 // rights asks the API server what the user may do.
 func (p *patient) rights(ctx context.Context) []Finding {
 	const check, atOnce = "rights", 8
@@ -69,8 +72,12 @@ func (p *patient) rights(ctx context.Context) []Finding {
 		if r.needed {
 			level = failed
 		}
-		findings = append(findings, level(check, "ask for the ClusterRole edit in this namespace (docs/security.md)",
-			"you may not %s %s in namespace %s: %s", strings.Join(lacking[i], ", "), r.resource, p.namespace, r.without))
+		where, next := " in namespace "+p.namespace, "ask for the ClusterRole edit in this namespace (docs/security.md)"
+		if r.ofCluster() {
+			where, next = "", "ask for the ClusterRole sandbox-operator-clustersandboxprovider-viewer-role, in the whole cluster"
+		}
+		findings = append(findings, level(check, next, "you may not %s %s%s: %s", strings.Join(lacking[i], ", "), r.resource, where,
+			r.without))
 	}
 	if len(findings) == 0 {
 		return []Finding{fine(check, "you may do all that this plugin does in namespace %s", p.namespace)}
@@ -84,6 +91,9 @@ func (p *patient) may(ctx context.Context, r right, verb string) (bool, error) {
 			Namespace: p.namespace, Group: r.group, Resource: r.resource, Verb: verb,
 		},
 	}}
+	if r.ofCluster() {
+		review.Spec.ResourceAttributes.Namespace = "" // with one, RBAC says yes to what a RoleBinding there seems to give
+	}
 	if err := p.Create(ctx, review); err != nil {
 		return false, fmt.Errorf("asking whether you may %s %s: %w", verb, r.resource, err)
 	}

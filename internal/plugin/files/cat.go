@@ -5,10 +5,8 @@ package files
 
 import (
 	"context"
-	"errors"
 	"io"
 	"os"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -23,7 +21,7 @@ func catCommand(f *cli.Factory) *cobra.Command {
 		Example: "  kubectl sandbox cat box:/workspace/report.json",
 		Args:    atLeastOne("cat SANDBOX:PATH..."),
 		RunE: func(command *cobra.Command, arguments []string) error {
-			ctx, stop := untilInterrupted(command.Context())
+			ctx, stop := cli.UntilInterrupted(command.Context())
 			defer stop()
 			return cancelled(ctx, catAll(ctx, f, arguments), "nothing more is printed")
 		},
@@ -68,9 +66,6 @@ func (d *download) print(ctx context.Context, to io.Writer) error {
 			return localFailure(err)
 		}
 		_, err := io.Copy(to, file)
-		if errors.Is(err, syscall.EPIPE) {
-			return cli.Exit(cli.CodeBrokenPipe)
-		}
-		return localFailure(err)
+		return printing(err)
 	})
 }

@@ -39,7 +39,7 @@ func copyCommand(f *cli.Factory) *cobra.Command {
 			"  pg_dump shop | kubectl sandbox cp - box:/workspace/shop.sql",
 		Args: exactly(2, "cp FROM TO"),
 		RunE: func(command *cobra.Command, arguments []string) error {
-			ctx, stop := untilInterrupted(command.Context())
+			ctx, stop := cli.UntilInterrupted(command.Context())
 			defer stop()
 			return cancelled(ctx, c.run(ctx, arguments[0], arguments[1]), "what was there before is as it was")
 		},

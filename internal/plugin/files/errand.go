@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"path"
 	"strings"
 	"time"
@@ -17,6 +18,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -135,6 +137,9 @@ type answer struct {
 func (e *errands) do(ctx context.Context, order errand) (answer, error) {
 	exec := e.object(order)
 	if err := e.Create(ctx, exec, nil); err != nil {
+		if !refused(err) {
+			e.Clear(ctx, exec)
+		}
 		return answer{}, err
 	}
 	defer e.Clear(ctx, exec)
@@ -150,6 +155,13 @@ func (e *errands) do(ctx context.Context, order errand) (answer, error) {
 		return answer{}, lost
 	}
 	return answer{out.Bytes(), said.String()}, nil
+}
+
+// refused says whether the API server itself said no. With any other error, as by a Ctrl-C that only cuts off the answer, it may
+// have made the object all the same.
+func refused(err error) bool {
+	var status apierrors.APIStatus
+	return errors.As(err, &status) && status.Status().Code >= http.StatusBadRequest && status.Status().Code < http.StatusInternalServerError
 }
 
 // object is the run. What it prints goes into a Secret, and not into its status, which more people may read.

@@ -12,8 +12,7 @@ package files
 
 import (
 	"context"
-	"os"
-	"os/signal"
+	"errors"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -29,17 +28,18 @@ func Commands(f *cli.Factory) []*cobra.Command {
 // CodeFailed is the exit code where the sandbox, or this machine, could not do it: as of cp, ls and the like.
 const CodeFailed = 1
 
-// untilInterrupted is over at the first Ctrl-C, so that what was begun is cleared away; the second ends the program at once.
-func untilInterrupted(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
-	return ctx, stop
-}
-
 // cancelled is the failure of who was interrupted; what else went wrong stays as it is.
 func cancelled(ctx context.Context, err error, what string) error {
 	if err == nil || ctx.Err() == nil {
 		return err
 	}
 	return &cli.Failure{Problem: "cancelled: " + what, Code: cli.CodeCancelled, Cause: err}
+}
+
+// printing is the failure of a write to standard output: nobody needs to be told that he stopped reading.
+func printing(err error) error {
+	if errors.Is(err, syscall.EPIPE) {
+		return cli.Exit(cli.CodeBrokenPipe)
+	}
+	return localFailure(err)
 }

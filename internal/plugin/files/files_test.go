@@ -177,6 +177,16 @@ func TestAListingThatMakesNoSenseIsAnError(t *testing.T) {
 	NewWithT(t).Expect(entries).To(Equal([]entry{{Name: "-x", Type: "File"}}))
 }
 
+func TestTheSizeOfADirectoryThatIsGivenAsALink(t *testing.T) {
+	g := NewWithT(t)
+	directory, link := t.TempDir(), filepath.Join(t.TempDir(), "link")
+	g.Expect(os.WriteFile(filepath.Join(directory, "file"), make([]byte, 5000), 0o600)).To(Succeed())
+	g.Expect(os.Symlink(directory, link)).To(Succeed())
+	want, err := sizeOf(directory)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(sizeOf(link)).To(Equal(want))
+}
+
 func FuzzEntries(f *testing.F) {
 	f.Add([]byte("fname\x00\x0081a4 5 0 root root\n\x00"))
 	f.Add([]byte("la\x00db\x00\x00a1ff 1 1 a b\n41ed 2 2 c d\n\x00to\x00"))

@@ -57,7 +57,7 @@ func listCommand(f *cli.Factory) *cobra.Command {
 			if l.output != "" && l.output != "json" {
 				return cli.Fail("it is json", "-o %s is no format", l.output)
 			}
-			ctx, stop := untilInterrupted(command.Context())
+			ctx, stop := cli.UntilInterrupted(command.Context())
 			defer stop()
 			return cancelled(ctx, l.run(ctx, arguments[0]), "nothing was listed")
 		},
@@ -94,9 +94,9 @@ func (l *listing) run(ctx context.Context, argument string) error {
 	if l.output == "json" {
 		encoder := json.NewEncoder(l.Out)
 		encoder.SetIndent("", "  ")
-		return encoder.Encode(entries)
+		return printing(encoder.Encode(entries))
 	}
-	return l.print(entries)
+	return printing(l.print(entries))
 }
 
 // shown is a name as it is; on a terminal, in quotes where something in it would not be seen, or steer the terminal.

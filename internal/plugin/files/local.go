@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/sandbox-operator/sandbox-operator/internal/plugin/archive"
 )
 
 // localTarget is where a copy goes on this machine: into a directory that is there, or that a slash at the end asks for, else to
@@ -81,8 +83,12 @@ func withTemporary(directory string, use func(*os.File) error) error {
 // sizeOf is about what an archive of a directory will have.
 func sizeOf(directory string) (int64, error) {
 	const block, end = 512, 1024
+	root, err := archive.Root(directory)
+	if err != nil {
+		return 0, err
+	}
 	total := int64(end)
-	err := filepath.WalkDir(directory, func(_ string, entry fs.DirEntry, err error) error {
+	err = filepath.WalkDir(root, func(_ string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}

@@ -17,7 +17,7 @@ func makeCommand(f *cli.Factory) *cobra.Command {
 		Example: "  kubectl sandbox mkdir -p box:/workspace/in/2026",
 		Args:    atLeastOne("mkdir SANDBOX:PATH..."),
 		RunE: func(command *cobra.Command, arguments []string) error {
-			ctx, stop := untilInterrupted(command.Context())
+			ctx, stop := cli.UntilInterrupted(command.Context())
 			defer stop()
 			return cancelled(ctx, atOnePlace(ctx, f, "make.sh", []string{yes(parents)}, arguments), "some may have been made")
 		},

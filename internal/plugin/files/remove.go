@@ -27,7 +27,7 @@ func removeCommand(f *cli.Factory) *cobra.Command {
 						"%q is all that there is", argument)
 				}
 			}
-			ctx, stop := untilInterrupted(command.Context())
+			ctx, stop := cli.UntilInterrupted(command.Context())
 			defer stop()
 			return cancelled(ctx, atOnePlace(ctx, f, "remove.sh", []string{yes(recursive), yes(force)}, arguments), "some may be gone")
 		},

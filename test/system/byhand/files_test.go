@@ -128,6 +128,19 @@ line"`)).To(Equal("700\n640\ndeep/er\nb"))
 		Expect(me.isTold(ctx, 125, "cp", "-", "box:dir/")).To(ContainSubstring("name the file"))
 	})
 
+	It("are read to where the reader wants, and leave no copy here", func(ctx context.Context) {
+		me.feeds(ctx, random(2<<20), "cp", "-", "box:x")
+		reader, writer, err := os.Pipe()
+		Expect(err).NotTo(HaveOccurred())
+		Expect(reader.Close()).To(Succeed())
+		command, _, said := me.command(ctx, "cat", "box:x")
+		command.Stdout, command.Env = writer, append(command.Env, "TMPDIR="+here)
+		Expect(command.Run()).To(MatchError("exit status 141"))
+		Expect(writer.Close()).To(Succeed())
+		Expect(said.String()).To(BeEmpty())
+		Expect(os.ReadDir(here)).To(BeEmpty())
+	})
+
 	It("go into a directory that is there, and replace a file whole", func(ctx context.Context) {
 		me.does(ctx, "mkdir", "-p", "box:a/b", "box:a/b")
 		me.does(ctx, "cp", write("one", []byte("1"), 0o644), "box:a/b")

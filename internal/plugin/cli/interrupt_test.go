@@ -1,0 +1,24 @@
+// Copyright The sandbox-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build unix
+
+package cli
+
+import (
+	"syscall"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+)
+
+func TestWhatEndsACommandLetsItClearUp(t *testing.T) {
+	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		g := NewWithT(t)
+		ctx, stop := UntilInterrupted(t.Context())
+		g.Expect(syscall.Kill(syscall.Getpid(), s)).To(Succeed())
+		g.Eventually(ctx.Done()).WithTimeout(10*time.Second).Should(BeClosed(), "after %v", s)
+		stop()
+	}
+}
