@@ -31,7 +31,7 @@ var ErrNotStarted = errors.New("the program was not started")
 
 type nameKey struct{}
 
-// WithName has an attached run known by its name, as fence and spool have others: NameOf.
+// WithName gives an attached call the name of its run, which a run with a fence has by Run.Name.
 func WithName(ctx context.Context, name string) context.Context {
 	return context.WithValue(ctx, nameKey{}, name)
 }
