@@ -28,7 +28,8 @@ func Root(name string) (string, error) {
 }
 
 // Pack writes the content of a local directory to w, with modes and links; the directory itself is ".", and may be given as a
-// link. Those in it are kept as they are and never followed. warn is told of each entry that is left out, as it is neither file, directory nor link.
+// link. Those in it are kept as they are and never followed. warn is told of each entry that is left out, as it is neither file,
+// directory nor link.
 func Pack(ctx context.Context, w io.Writer, directory string, warn func(string)) error {
 	root, err := Root(directory)
 	if err != nil {

@@ -53,7 +53,8 @@ func TestRightsOnWhatIsInNoNamespaceAreAskedForInNone(t *testing.T) {
 		Create: func(_ context.Context, _ client.WithWatch, object client.Object, _ ...client.CreateOption) error {
 			lock.Lock()
 			defer lock.Unlock()
-			review := object.(*authorizationv1.SelfSubjectAccessReview)
+			review, ok := object.(*authorizationv1.SelfSubjectAccessReview)
+			g.Expect(ok).To(BeTrue(), "%T was created", object)
 			attributes := review.Spec.ResourceAttributes
 			asked[attributes.Resource] = attributes.Namespace
 			review.Status.Allowed = attributes.Namespace != ""
