@@ -160,7 +160,7 @@ func (s suite) testDeleted(t *testing.T) {
 			return sandboxtest.Result{}
 		}
 		sandbox := &v1alpha1.Sandbox{ObjectMeta: metav1.ObjectMeta{Namespace: c.Namespace, Name: c.Sandbox}}
-		if err := s.client.Delete(ctx, sandbox); err != nil {
+		if err := s.client.Delete(t.Context(), sandbox); err != nil { // not in ctx, which ends with the sandbox
 			t.Error(err)
 		}
 		return sandboxtest.Result{Hang: true}
