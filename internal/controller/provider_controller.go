@@ -105,10 +105,7 @@ func (r *providerReconciler) Reconcile(ctx context.Context, request ctrl.Request
 	before := r.empty()
 	if err := r.client.Get(ctx, request.NamespacedName, before); err != nil {
 		if apierrors.IsNotFound(err) {
-			uid := r.doors.ForgetName(provider.Of(r.empty()).Kind, request.Namespace, request.Name)
-			r.memories.forget(uid)
-			r.looks.forget(uid)
-			r.forgetFigures(uid)
+			r.forget(request.Namespace, request.Name)
 			r.watches.prune(r.doors.HasAccount)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
