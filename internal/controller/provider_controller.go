@@ -23,6 +23,7 @@ import (
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
 	"github.com/sandbox-operator/sandbox-operator/internal/inventory"
+	"github.com/sandbox-operator/sandbox-operator/internal/metrics"
 	"github.com/sandbox-operator/sandbox-operator/internal/provider"
 )
 
@@ -111,6 +112,7 @@ func (r *providerReconciler) Reconcile(ctx context.Context, request ctrl.Request
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	object, _ := before.DeepCopyObject().(client.Object)
+	metrics.NoteProvider(named(object))
 	p := &providerPass{providerReconciler: r, provider: provider.Of(object), before: before}
 	return pass(p.do(ctx))
 }
