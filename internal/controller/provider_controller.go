@@ -57,7 +57,8 @@ type providerPass struct {
 	snapshot  inventory.Snapshot
 	sandboxes map[string]*v1alpha1.Sandbox
 	verdict   *inventory.Verdict
-	// leasesDue is how many leases should have been renewed by now.
+	// due are the leases that are to be renewed, and leasesDue how many of them were not yet.
+	due       []dueLease
 	leasesDue int
 }
 
@@ -126,15 +127,9 @@ func (p *providerPass) do(ctx context.Context) (ctrl.Result, error) {
 		}
 	}
 	syncErr := p.sync(ctx)
-	if err := p.record(ctx, syncErr); err != nil {
+	if err := p.conclude(ctx, syncErr); err != nil {
 		return ctrl.Result{}, err
 	}
-	if p.verdict != nil {
-		if err := p.follow(ctx); err != nil {
-			return ctrl.Result{}, err
-		}
-	}
-	p.figures.note(p)
 	if p.leaving() {
 		return ctrl.Result{RequeueAfter: releasePoll}, nil
 	}
@@ -142,6 +137,16 @@ func (p *providerPass) do(ctx context.Context) (ctrl.Result, error) {
 		return retryProvider(syncErr)
 	}
 	return ctrl.Result{RequeueAfter: jittered(p.options.Period)}, nil
+}
+
+// conclude says what was found, and does what follows from that. Metrics hear of it however far that comes: where it is cut off at each
+// pass, leases run out unrenewed, and somebody has to be told.
+func (p *providerPass) conclude(ctx context.Context, syncErr error) error {
+	defer p.figures.note(p)
+	if err := p.record(ctx, syncErr); err != nil || p.verdict == nil {
+		return err
+	}
+	return p.follow(ctx)
 }
 
 func (p *providerPass) leaving() bool { return !p.provider.Object.GetDeletionTimestamp().IsZero() }

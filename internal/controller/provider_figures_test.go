@@ -4,6 +4,8 @@
 package controller
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -39,6 +41,27 @@ func (f *figures) shown(asked *metrics.Gauge) []float64 {
 		}
 	})
 	return values
+}
+
+// refusing is an API server that takes no writes.
+type refusing struct{ client.Client }
+
+var errRefused = errors.New("refused")
+
+func (refusing) Patch(context.Context, client.Object, client.Patch, ...client.PatchOption) error { return errRefused }
+
+func TestLeasesAreDueThoughThePassIsCutOffBeforeThem(t *testing.T) {
+	r := figuring()
+	r.client = refusing{}
+	p := passOver(r, "uid")
+	p.provider.Object.SetAnnotations(map[string]string{v1alpha1.AcceptLossesAnnotation: "true"})
+	p.verdict, p.leasesDue = &inventory.Verdict{}, 2
+	if err := p.conclude(t.Context(), errRefused); !errors.Is(err, errRefused) {
+		t.Fatalf("the pass should be cut off: %v", err)
+	}
+	if got := r.figures.shown(metrics.LeasesDue); len(got) != 1 || got[0] != 2 {
+		t.Errorf("two leases are due and were not renewed, and metrics say %v", got)
+	}
 }
 
 func TestFiguresOfAProviderThatWasNeverOpenedGoWithIt(t *testing.T) {
