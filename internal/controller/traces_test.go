@@ -34,17 +34,21 @@ func TestTheSpanOfASandboxIsSentOnce(t *testing.T) {
 		before, after v1alpha1.SandboxStatus
 		files, told   bool
 	}{
-		"it is made":                              {after: lived(running, ready, false), told: true},
-		"it is being made":                        {after: lived(creating, v1alpha1.ReasonCreating, false)},
-		"what was being made runs":                {before: lived(creating, failing, false), after: lived(running, ready, false), told: true},
-		"it runs without its files":               {after: lived(running, writing, false), files: true},
-		"it gets its files":                       {before: lived(running, writing, false), after: lived(running, ready, true), files: true, told: true},
-		"it gets its files after failures":        {before: lived(running, failing, false), after: lived(running, ready, true), files: true, told: true},
-		"it recovers":                             {before: lived(running, failing, false), after: lived(running, ready, false)},
-		"it recovers with its files":              {before: lived(running, failing, true), after: lived(running, ready, true), files: true},
-		"it stays":                                {before: lived(running, ready, false), after: lived(running, ready, false)},
-		"it fails":                                {before: lived(running, ready, false), after: lived(running, failing, false)},
-		"it is resumed":                           {before: lived(paused, ready, false), after: lived(running, ready, false)},
+		"it is made":                {after: lived(running, ready, false), told: true},
+		"it is being made":          {after: lived(creating, v1alpha1.ReasonCreating, false)},
+		"what was being made runs":  {before: lived(creating, failing, false), after: lived(running, ready, false), told: true},
+		"it runs without its files": {after: lived(running, writing, false), files: true},
+		"it gets its files": {
+			before: lived(running, writing, false), after: lived(running, ready, true), files: true, told: true,
+		},
+		"it gets its files after failures": {
+			before: lived(running, failing, false), after: lived(running, ready, true), files: true, told: true,
+		},
+		"it recovers":                {before: lived(running, failing, false), after: lived(running, ready, false)},
+		"it recovers with its files": {before: lived(running, failing, true), after: lived(running, ready, true), files: true},
+		"it stays":                   {before: lived(running, ready, false), after: lived(running, ready, false)},
+		"it fails":                   {before: lived(running, ready, false), after: lived(running, failing, false)},
+		"it is resumed":              {before: lived(paused, ready, false), after: lived(running, ready, false)},
 		"it is made again, as its first was lost": {before: lived(v1alpha1.SandboxGone, failing, false), after: second},
 	} {
 		t.Run(name, func(t *testing.T) {
