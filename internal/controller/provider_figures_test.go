@@ -48,7 +48,9 @@ type refusing struct{ client.Client }
 
 var errRefused = errors.New("refused")
 
-func (refusing) Patch(context.Context, client.Object, client.Patch, ...client.PatchOption) error { return errRefused }
+func (refusing) Patch(context.Context, client.Object, client.Patch, ...client.PatchOption) error {
+	return errRefused
+}
 
 func TestLeasesAreDueThoughThePassIsCutOffBeforeThem(t *testing.T) {
 	r := figuring()

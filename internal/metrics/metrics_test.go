@@ -94,13 +94,13 @@ func TestOnlySoManyProvidersHaveValuesOfTheirOwn(t *testing.T) {
 func TestAProviderThatIsOnlyNamedTakesNoRoom(t *testing.T) {
 	defer SetLimit(DefaultLimit)
 	SetLimit(1)
-	invented, real := Provider{Namespace: "ns", Name: "invented"}, Provider{Namespace: "ns", Name: "real"}
-	defer ForgetProvider(real)
+	invented, made := Provider{Namespace: "ns", Name: "invented"}, Provider{Namespace: "ns", Name: "made"}
+	defer ForgetProvider(made)
 	if got := strings.Join(invented.Labels(nil), " "); got != "other other" {
 		t.Errorf("a provider that nobody has seen is called %q", got)
 	}
-	NoteProvider(real)
-	if got := strings.Join(real.Labels(nil), " "); got != "ns real" {
+	NoteProvider(made)
+	if got := strings.Join(made.Labels(nil), " "); got != "ns made" {
 		t.Errorf("a Sandbox that names an invented provider takes the room of one that exists: that one is called %q", got)
 	}
 }
