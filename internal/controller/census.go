@@ -39,6 +39,8 @@ type counting struct {
 	backend, namespace string
 	state              string
 	created, deleted   time.Time
+	// pending is since when it has been Pending; zero = it is not.
+	pending time.Time
 	// seen is when it was seen first; zero = it was there before this process, or before it led.
 	seen time.Time
 	// wasReady says that it was Ready once.
@@ -143,6 +145,7 @@ func (c *census) noteSandbox(sandbox *v1alpha1.Sandbox, known bool) {
 	}
 	one.provider, one.backend = whereabouts(sandbox)
 	c.countRunning(one, now)
+	one.pending = one.pendingSince(sandbox, now)
 	one.state = stateOf(sandbox)
 	if one.state == string(v1alpha1.SandboxRunning) && one.runs.IsZero() {
 		one.runs = now
@@ -158,6 +161,23 @@ func (c *census) noteSandbox(sandbox *v1alpha1.Sandbox, known bool) {
 		}
 		metrics.ReadySeconds.WithLabelValues(one.backend).Observe(now.Sub(from).Seconds())
 	}
+}
+
+// pendingSince says since when a Sandbox has been Pending; zero = it is not. Its age would not do: one that was mended after two days
+// waits since then. Where that was before this process, its condition Reconciling says when it came, as none that is Stalled has it.
+func (one *counting) pendingSince(sandbox *v1alpha1.Sandbox, now time.Time) time.Time {
+	switch {
+	case stateOf(sandbox) != statePending:
+		return time.Time{}
+	case !one.pending.IsZero():
+		return one.pending
+	case one.state != "":
+		return now
+	}
+	if waits := meta.FindStatusCondition(sandbox.Status.Conditions, v1alpha1.ConditionReconciling); waits != nil {
+		return waits.LastTransitionTime.Time
+	}
+	return one.created
 }
 
 // countRunning adds the time since it was last counted to what Sandboxes spent in state Running.
@@ -252,7 +272,7 @@ func (c *census) observeOne(one *counting, now time.Time, say func(gauge *metric
 	pending, deleting := time.Duration(0), time.Duration(0)
 	switch one.state {
 	case statePending:
-		pending = now.Sub(one.created)
+		pending = now.Sub(one.pending)
 	case stateDeleting:
 		deleting = now.Sub(one.deleted)
 	case string(v1alpha1.SandboxRunning):

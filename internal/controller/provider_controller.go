@@ -23,6 +23,7 @@ import (
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
 	"github.com/sandbox-operator/sandbox-operator/internal/inventory"
+	"github.com/sandbox-operator/sandbox-operator/internal/metrics"
 	"github.com/sandbox-operator/sandbox-operator/internal/provider"
 )
 
@@ -56,7 +57,8 @@ type providerPass struct {
 	snapshot  inventory.Snapshot
 	sandboxes map[string]*v1alpha1.Sandbox
 	verdict   *inventory.Verdict
-	// leasesDue is how many leases should have been renewed by now.
+	// due are the leases that are to be renewed, and leasesDue how many of them were not yet.
+	due       []dueLease
 	leasesDue int
 }
 
@@ -105,15 +107,13 @@ func (r *providerReconciler) Reconcile(ctx context.Context, request ctrl.Request
 	before := r.empty()
 	if err := r.client.Get(ctx, request.NamespacedName, before); err != nil {
 		if apierrors.IsNotFound(err) {
-			uid := r.doors.ForgetName(provider.Of(r.empty()).Kind, request.Namespace, request.Name)
-			r.memories.forget(uid)
-			r.looks.forget(uid)
-			r.forgetFigures(uid)
+			r.forget(request.Namespace, request.Name)
 			r.watches.prune(r.doors.HasAccount)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	object, _ := before.DeepCopyObject().(client.Object)
+	metrics.NoteProvider(named(object))
 	p := &providerPass{providerReconciler: r, provider: provider.Of(object), before: before}
 	return pass(p.do(ctx))
 }
@@ -127,15 +127,9 @@ func (p *providerPass) do(ctx context.Context) (ctrl.Result, error) {
 		}
 	}
 	syncErr := p.sync(ctx)
-	if err := p.record(ctx, syncErr); err != nil {
+	if err := p.conclude(ctx, syncErr); err != nil {
 		return ctrl.Result{}, err
 	}
-	if p.verdict != nil {
-		if err := p.follow(ctx); err != nil {
-			return ctrl.Result{}, err
-		}
-	}
-	p.figures.note(p)
 	if p.leaving() {
 		return ctrl.Result{RequeueAfter: releasePoll}, nil
 	}
@@ -143,6 +137,16 @@ func (p *providerPass) do(ctx context.Context) (ctrl.Result, error) {
 		return retryProvider(syncErr)
 	}
 	return ctrl.Result{RequeueAfter: jittered(p.options.Period)}, nil
+}
+
+// conclude says what was found, and does what follows from that. Metrics hear of it however far that comes: where it is cut off at each
+// pass, leases run out unrenewed, and somebody has to be told.
+func (p *providerPass) conclude(ctx context.Context, syncErr error) error {
+	defer p.figures.note(p)
+	if err := p.record(ctx, syncErr); err != nil || p.verdict == nil {
+		return err
+	}
+	return p.follow(ctx)
 }
 
 func (p *providerPass) leaving() bool { return !p.provider.Object.GetDeletionTimestamp().IsZero() }

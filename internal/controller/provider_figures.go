@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
@@ -20,11 +21,12 @@ import (
 // figures are what the last pass over each provider found, for metrics.
 type figures struct {
 	mutex sync.Mutex
-	of    map[types.UID]figure
+	// of has them by name, as metrics do: two that had it one after the other would be two series of the same labels.
+	of map[metrics.Provider]figure
 }
 
 type figure struct {
-	provider                             metrics.Provider
+	uid                                  types.UID
 	backend                              string
 	ready, changed                       bool
 	listed                               bool
@@ -32,15 +34,23 @@ type figure struct {
 	remotes, orphans, abandoned, leasing int
 }
 
-func newFigures() *figures { return &figures{of: map[types.UID]figure{}} }
+func newFigures() *figures { return &figures{of: map[metrics.Provider]figure{}} }
+
+// named is what metrics call a provider.
+func named(object client.Object) metrics.Provider {
+	return metrics.Provider{Namespace: object.GetNamespace(), Name: object.GetName()}
+}
 
 // note takes over what a pass found. What this pass could not see stays as the last one saw it.
 func (f *figures) note(p *providerPass) {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
 	object, status := p.provider.Object, p.provider.Status
-	now := f.of[object.GetUID()]
-	now.provider = metrics.Provider{Namespace: object.GetNamespace(), Name: object.GetName()}
+	now := f.of[named(object)]
+	if now.uid != object.GetUID() {
+		// What was found of another of this name says nothing of this one.
+		now = figure{uid: object.GetUID()}
+	}
 	now.backend = p.provider.Spec.Backend
 	ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
 	now.ready = ready != nil && ready.Status == conditionTrue
@@ -50,26 +60,36 @@ func (f *figures) note(p *providerPass) {
 		now.listed, now.listedAt = true, p.snapshot.At
 		now.remotes, now.orphans, now.leasing = p.verdict.Visible, len(p.verdict.Orphans), p.leasesDue
 	}
-	f.of[object.GetUID()] = now
+	f.of[named(object)] = now
 }
 
-// forgetFigures drops what is known of a provider that is gone.
-func (s *shared) forgetFigures(uid types.UID) {
-	s.figures.mutex.Lock()
-	gone, known := s.figures.of[uid]
-	delete(s.figures.of, uid)
-	s.figures.mutex.Unlock()
-	s.places.forgetProvider(uid)
-	if known {
-		metrics.ForgetProvider(gone.provider)
+// forget drops what was found of a provider, and says which UID it had; empty = nothing was found.
+func (f *figures) forget(gone metrics.Provider) types.UID {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	uid := f.of[gone].uid
+	delete(f.of, gone)
+	return uid
+}
+
+// forget drops all that is known of a provider that is gone. Its name is what leads there: one whose Secret never came has no door
+// that would know its UID, and yet is shown as not Ready.
+func (r *providerReconciler) forget(namespace, name string) {
+	gone := metrics.Provider{Namespace: namespace, Name: name}
+	uids := r.doors.ForgetName(provider.Of(r.empty()).Kind, namespace, name)
+	for _, uid := range append(uids, r.figures.forget(gone)) {
+		r.memories.forget(uid)
+		r.looks.forget(uid)
+		r.places.forgetProvider(uid)
 	}
+	metrics.ForgetProvider(gone)
 }
 
 func (f *figures) observe(say func(gauge *metrics.Gauge, value float64, labels ...string)) {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
-	for _, one := range f.of {
-		labels, backend := one.provider.Labels(nil), one.provider.Labels([]string{one.backend})
+	for name, one := range f.of {
+		labels, backend := name.Labels(nil), name.Labels([]string{one.backend})
 		say(metrics.ProviderReady, number(one.ready), backend...)
 		say(metrics.AccountChanged, number(one.changed), backend...)
 		say(metrics.AbandonedRemotes, float64(one.abandoned), labels...)
@@ -98,6 +118,5 @@ func (p *providerPass) countRenewal(err error) {
 	case err != nil:
 		code = string(backends.CodeOf(err))
 	}
-	named := metrics.Provider{Namespace: p.provider.Object.GetNamespace(), Name: p.provider.Object.GetName()}
-	metrics.LeaseRenewals.WithLabelValues(named.Labels([]string{p.provider.Spec.Backend}, code)...).Inc()
+	metrics.LeaseRenewals.WithLabelValues(named(p.provider.Object).Labels([]string{p.provider.Spec.Backend}, code)...).Inc()
 }

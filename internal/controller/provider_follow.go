@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
+	"github.com/sandbox-operator/sandbox-operator/internal/metrics"
 	"github.com/sandbox-operator/sandbox-operator/internal/provider"
 )
 
@@ -41,11 +42,15 @@ func (r *follower) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Re
 	object := r.empty()
 	if err := r.client.Get(ctx, request.NamespacedName, object); err != nil {
 		if apierrors.IsNotFound(err) {
-			r.doors.ForgetName(provider.Of(object).Kind, request.Namespace, request.Name)
+			for _, uid := range r.doors.ForgetName(provider.Of(object).Kind, request.Namespace, request.Name) {
+				r.places.forgetProvider(uid)
+			}
+			metrics.ForgetProvider(metrics.Provider{Namespace: request.Namespace, Name: request.Name})
 			r.watches.prune(r.doors.HasAccount)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
+	metrics.NoteProvider(named(object))
 	p := provider.Of(object)
 	door, err := r.doors.Reopen(ctx, p)
 	if err == nil {

@@ -26,19 +26,18 @@ const renewals = 8
 // renewLeases moves the ends of those remotes of the provider that come near, or that are not where they should be. What is
 // not done within a period is due again in the next, the nearest end first; creations wait meanwhile.
 func (p *providerPass) renewLeases(ctx context.Context) {
-	due := p.dueLeases()
-	var renewed atomic.Int64
-	defer func() { p.leasesDue = len(due) - int(renewed.Load()) }()
-	if len(due) == 0 {
+	if len(p.due) == 0 {
 		return
 	}
+	var renewed atomic.Int64
+	defer func() { p.leasesDue -= int(renewed.Load()) }()
 	done := p.door.Hurry()
 	defer done()
 	ctx, cancel := context.WithTimeout(ctx, p.options.Period)
 	defer cancel()
 	work := make(chan dueLease)
 	var group sync.WaitGroup
-	for range min(renewals, len(due)) {
+	for range min(renewals, len(p.due)) {
 		group.Go(func() {
 			for lease := range work {
 				if p.renew(ctx, lease) {
@@ -47,7 +46,7 @@ func (p *providerPass) renewLeases(ctx context.Context) {
 			}
 		})
 	}
-	for _, lease := range due {
+	for _, lease := range p.due {
 		select {
 		case work <- lease:
 		case <-ctx.Done():

@@ -39,10 +39,7 @@ func (p *providerPass) release(ctx context.Context) (bool, error) {
 			return false, err
 		}
 	}
-	p.doors.Forget(object.GetUID())
-	p.memories.forget(object.GetUID())
-	p.looks.forget(object.GetUID())
-	p.forgetFigures(object.GetUID())
+	p.forget(object.GetNamespace(), object.GetName())
 	return true, p.removeFinalizer(ctx, object, v1alpha1.InUseFinalizer)
 }
 

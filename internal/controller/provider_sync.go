@@ -38,6 +38,8 @@ func (p *providerPass) judge(ctx context.Context) error {
 	in := p.input(siblings)
 	verdict := inventory.Judge(p.memories.of(p.provider.Object.GetUID(), p.door.Account()), in)
 	p.verdict = &verdict
+	p.due = p.dueLeases()
+	p.leasesDue = len(p.due)
 	if verdict.Changed {
 		p.door.Distrust()
 	} else {

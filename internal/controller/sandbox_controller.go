@@ -242,7 +242,7 @@ func (p *sandboxPass) record(ctx context.Context) error {
 		return err
 	}
 	countReady(was, &p.sandbox.Status)
-	tellReady(was, p.sandbox, p.clock.Now()) //nolint:contextcheck // its trace is the object's, not the pass's
+	tellMade(was, p.sandbox, p.clock.Now()) //nolint:contextcheck // its trace is the object's, not the pass's
 	p.places.note(p.sandbox)
 	return nil
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
-	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 	"github.com/sandbox-operator/sandbox-operator/internal/tracing"
@@ -35,12 +34,11 @@ func traceExec(ctx context.Context, exec *v1alpha1.SandboxExec, action execActio
 	}
 }
 
-// tellReady sends the span of a Sandbox, from its creation until it was Ready first. What is done later is under the same span.
-func tellReady(before *v1alpha1.SandboxStatus, sandbox *v1alpha1.Sandbox, now time.Time) {
+// tellMade sends the span of a Sandbox, from its creation until its first remote ran with its files. What is done later is under the
+// same span.
+func tellMade(before *v1alpha1.SandboxStatus, sandbox *v1alpha1.Sandbox, now time.Time) {
 	after := &sandbox.Status
-	isReady := meta.IsStatusConditionTrue(after.Conditions, v1alpha1.ConditionReady)
-	if meta.IsStatusConditionTrue(before.Conditions, v1alpha1.ConditionReady) || !isReady || after.Incarnation > 1 ||
-		whoPaused(sandbox) != pausedByOthers || wasEverReady(before) {
+	if !isFirstMade(before, sandbox) {
 		return
 	}
 	whole := tracing.Whole{Name: "Sandbox", Begin: sandbox.CreationTimestamp.Time, End: now, Attributes: []attribute.KeyValue{
@@ -53,9 +51,14 @@ func tellReady(before *v1alpha1.SandboxStatus, sandbox *v1alpha1.Sandbox, now ti
 	tracing.Tell(sandbox, whole)
 }
 
-// wasEverReady says that a Sandbox which is not Ready now was before: its remote ran.
-func wasEverReady(status *v1alpha1.SandboxStatus) bool {
-	return status.State == v1alpha1.SandboxPaused || status.State == v1alpha1.SandboxStopped || status.State == v1alpha1.SandboxGone
+// isFirstMade says that the first remote of a Sandbox runs and has its files, and that it was not so before. Ready would not do: it
+// comes and goes with the provider, and the span would be sent each time that it comes.
+func isFirstMade(before *v1alpha1.SandboxStatus, sandbox *v1alpha1.Sandbox) bool {
+	if sandbox.Status.Incarnation > 1 || sandbox.Status.State != v1alpha1.SandboxRunning || !isEquipped(sandbox) {
+		return false
+	}
+	wasBound := before.SandboxID != "" && before.State != v1alpha1.SandboxCreating
+	return !wasBound || !isEquipped(&v1alpha1.Sandbox{Spec: sandbox.Spec, Status: *before})
 }
 
 // tellFinished sends the span of a SandboxExec, from its creation to its end.

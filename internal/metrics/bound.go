@@ -29,8 +29,16 @@ func newBound[K comparable]() *bound[K] {
 	return &bound[K]{limit: DefaultLimit, taken: map[K]struct{}{}}
 }
 
-// has says whether the key has a value of its own, and gives it one where there is room.
+// has says whether the key has a value of its own.
 func (b *bound[K]) has(key K) bool {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	_, ok := b.taken[key]
+	return ok
+}
+
+// take says whether the key has a value of its own, and gives it one where there is room.
+func (b *bound[K]) take(key K) bool {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
 	if _, ok := b.taken[key]; ok {
@@ -77,8 +85,12 @@ func (p Provider) labels() (namespace, name string) {
 	return Other, Other
 }
 
-// Labels are the values of provider_namespace and provider, with others before and after them. Where there is no room for the
-// provider, both are Other.
+// NoteProvider gives a provider that exists values of its own, where there is room. Only who looks after providers calls it, and
+// ForgetProvider when the object is gone: Sandboxes name providers that never were, and would leave no room for those that are.
+func NoteProvider(p Provider) { providers.take(p) }
+
+// Labels are the values of provider_namespace and provider, with others before and after them. Where the provider has none of its
+// own, both are Other.
 func (p Provider) Labels(before []string, after ...string) []string {
 	namespace, name := p.labels()
 	return append(append(append([]string{}, before...), namespace, name), after...)
@@ -86,7 +98,7 @@ func (p Provider) Labels(before []string, after ...string) []string {
 
 // NamespaceLabel is the value of sandbox_namespace of a counter.
 func NamespaceLabel(namespace string) string {
-	if namespaces.has(namespace) {
+	if namespaces.take(namespace) {
 		return namespace
 	}
 	return Other

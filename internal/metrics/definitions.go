@@ -81,7 +81,7 @@ var (
 		"Places that limits.maxSandboxes allows this instance, where it was asked for since the start.",
 		labelProviderNamespace, labelProvider)
 	OldestPending = observed("oldest_pending_sandbox_seconds", most,
-		"Age of the oldest Sandbox in state Pending; 0 = there is none.", labelProviderNamespace, labelProvider)
+		"How long the Sandbox has been Pending that has been so longest; 0 = there is none.", labelProviderNamespace, labelProvider)
 	OldestDeleting = observed("oldest_deleting_sandbox_seconds", most,
 		"How long the deletion lasts that was asked for first; 0 = there is none.", labelProviderNamespace, labelProvider)
 	SandboxSeconds = counter("sandbox_seconds_total",

@@ -72,6 +72,7 @@ func TestOnlySoManyProvidersHaveValuesOfTheirOwn(t *testing.T) {
 	defer ForgetProvider(b)
 	defer ForgetProvider(c)
 	for _, p := range []Provider{a, b, c} {
+		NoteProvider(p)
 		LeaseRenewals.WithLabelValues(p.Labels([]string{"bound"}, "OK")...).Inc()
 	}
 	if got := strings.Join(c.Labels([]string{"bound"}, "OK"), " "); got != "bound other other OK" {
@@ -84,8 +85,23 @@ func TestOnlySoManyProvidersHaveValuesOfTheirOwn(t *testing.T) {
 	if count(t, LeaseRenewals) != 2 {
 		t.Error("the series of a provider that is gone should be gone")
 	}
+	NoteProvider(c)
 	if namespace, _ := c.labels(); namespace != "c" {
 		t.Error("a provider that is gone should make room")
+	}
+}
+
+func TestAProviderThatIsOnlyNamedTakesNoRoom(t *testing.T) {
+	defer SetLimit(DefaultLimit)
+	SetLimit(1)
+	invented, made := Provider{Namespace: "ns", Name: "invented"}, Provider{Namespace: "ns", Name: "made"}
+	defer ForgetProvider(made)
+	if got := strings.Join(invented.Labels(nil), " "); got != "other other" {
+		t.Errorf("a provider that nobody has seen is called %q", got)
+	}
+	NoteProvider(made)
+	if got := strings.Join(made.Labels(nil), " "); got != "ns made" {
+		t.Errorf("a Sandbox that names an invented provider takes the room of one that exists: that one is called %q", got)
 	}
 }
 

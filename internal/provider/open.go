@@ -190,24 +190,19 @@ func LifetimeBounds(r backends.Registration) string {
 	return fmt.Sprintf("%d to %d", least, int64(r.MostLifetime.Seconds()))
 }
 
-// ForgetName drops the door to a provider of which nothing is left but its name, and returns the UID that it had.
-func (d *Doors) ForgetName(kind v1alpha1.ProviderKind, namespace, name string) types.UID {
+// ForgetName drops the doors to a provider of which nothing is left but its name, and returns the UIDs that it had: none where it was
+// never opened, several where it was deleted and made again before anybody looked.
+func (d *Doors) ForgetName(kind v1alpha1.ProviderKind, namespace, name string) []types.UID {
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
+	var gone []types.UID
 	for uid, door := range d.doors {
 		if door.identity.Kind == kind && door.namespace == namespace && door.identity.Name == name {
 			d.forget(uid)
-			return uid
+			gone = append(gone, uid)
 		}
 	}
-	return ""
-}
-
-// Forget drops the door to a provider that is gone.
-func (d *Doors) Forget(uid types.UID) {
-	d.mutex.Lock()
-	defer d.mutex.Unlock()
-	d.forget(uid)
+	return gone
 }
 
 // forget drops a door. The mutex is held.

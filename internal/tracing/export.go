@@ -22,6 +22,8 @@ const (
 	batchTime = 2 * time.Second
 	// exportTimeout is how long it is tried to send a batch. What the collector has not taken by then is lost.
 	exportTimeout = 5 * time.Second
+	// maxCause bounds what is logged of a failure, in bytes: it has all that was answered, and who answers need not be a collector.
+	maxCause = 300
 )
 
 // CheckEndpoint says what is wrong with the URL of a collector.
@@ -68,7 +70,8 @@ func (o *outspoken) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySp
 	err := o.SpanExporter.ExportSpans(ctx, spans)
 	if err != nil {
 		if o.lost.Add(int64(len(spans))) == int64(len(spans)) {
-			o.log.Info("Traces can't be sent, and are dropped until they can", "endpoint", o.endpoint, "cause", err.Error())
+			o.log.Info("Traces can't be sent, and are dropped until they can", "endpoint", o.endpoint,
+				"cause", beginning(err.Error()))
 		}
 		return err
 	}
@@ -77,3 +80,6 @@ func (o *outspoken) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySp
 	}
 	return nil
 }
+
+// beginning of a text that may be anything, as valid UTF-8.
+func beginning(text string) string { return strings.ToValidUTF8(text[:min(len(text), maxCause)], "") }

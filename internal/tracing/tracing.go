@@ -50,6 +50,10 @@ func Start(ctx context.Context, options Options) (stop func(atMost time.Duration
 	if options.Endpoint == "" {
 		return func(time.Duration) {}, nil
 	}
+	// Failures are the exporter's to tell, once an outage. The library itself would tell them on stderr, with the headers of a variable
+	// that it can't read, and so with the token in them.
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(error) {}))
+	otel.SetLogger(logr.Discard())
 	exporter, err := newExporter(ctx, options)
 	if err != nil {
 		return nil, err
@@ -58,8 +62,6 @@ func Start(ctx context.Context, options Options) (stop func(atMost time.Duration
 	if err != nil {
 		return nil, err
 	}
-	// Failures are the exporter's to tell, once an outage.
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(error) {}))
 	provider := sdktrace.NewTracerProvider(
 		sdktrace.WithBatcher(exporter, sdktrace.WithBatchTimeout(batchTime)), sdktrace.WithResource(about),
 		sdktrace.WithIDGenerator(derivedIDs{}), sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.AlwaysSample())),

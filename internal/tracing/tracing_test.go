@@ -9,6 +9,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -233,6 +235,50 @@ func TestADeadCollectorCostsNothingAndIsToldOnce(t *testing.T) {
 	stop(patience)
 	if lines != 1 {
 		t.Errorf("it was told %d times", lines)
+	}
+}
+
+func TestWhatACollectorAnswersIsLoggedInPart(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = io.WriteString(w, strings.Repeat("no ", 1000))
+	}))
+	t.Cleanup(server.Close)
+	var mutex sync.Mutex
+	var logged strings.Builder
+	log := funcr.New(func(_, args string) {
+		mutex.Lock()
+		defer mutex.Unlock()
+		logged.WriteString(args)
+	}, funcr.Options{})
+	stop, err := tracing.Start(t.Context(), tracing.Options{Endpoint: server.URL, Ratio: 1, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	process(object(""))
+	stop(patience)
+	if said := logged.String(); !strings.Contains(said, "403") || len(said) > 1000 {
+		t.Errorf("the log has %d bytes of an answer: %q", len(said), said)
+	}
+}
+
+// TestAToken is run by the test below in a process of its own: the library says on stderr what it can't read.
+func TestAToken(t *testing.T) {
+	if os.Getenv("OTEL_EXPORTER_OTLP_HEADERS") == "" {
+		t.Skip("it is run by another test")
+	}
+	start(t, "http://127.0.0.1:1", 1)(patience)
+}
+
+func TestATokenInAWrongVariableIsSaidNowhere(t *testing.T) {
+	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestAToken$", "-test.v")
+	command.Env = append(os.Environ(), "OTEL_EXPORTER_OTLP_HEADERS=authorization Bearer hunter2-%zz")
+	said, err := command.CombinedOutput()
+	if err != nil || !strings.Contains(string(said), "PASS: TestAToken") {
+		t.Fatalf("%v: %s", err, said)
+	}
+	if strings.Contains(string(said), "hunter2") {
+		t.Errorf("the token is shown: %s", said)
 	}
 }
 

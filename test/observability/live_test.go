@@ -152,6 +152,7 @@ rule_files: [rules.yaml]
 scrape_configs:
 - job_name: sandbox-operator
   scheme: https
+  relabel_configs: [{target_label: app_kubernetes_io_name, replacement: sandbox-operator}]
   authorization: {credentials_file: token}
   tls_config: {insecure_skip_verify: true}
   static_configs: [{targets: [%q]}]

@@ -9,6 +9,7 @@ package observability_test
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -77,22 +78,27 @@ func panels(tb testing.TB) []panel {
 func TestTheServiceMonitorIsOne(t *testing.T) {
 	var monitor monitoringv1.ServiceMonitor
 	decode(t, "service_monitor.yaml", &monitor)
-	var service struct {
-		Metadata struct{ Labels map[string]string }
-		Spec     struct{ Ports []struct{ Name string } }
+	if !slices.Contains(monitor.Spec.TargetLabels, "app.kubernetes.io/name") {
+		t.Error("the alert SandboxOperatorInstanceDown would find no target")
 	}
-	if err := yaml.Unmarshal(read(t, "config", "manager", "metrics_service.yaml"), &service); err != nil {
-		t.Fatal(err)
-	}
-	// config/default gives every object the other label.
-	service.Metadata.Labels["app.kubernetes.io/name"] = "sandbox-operator"
-	for key, value := range monitor.Spec.Selector.MatchLabels {
-		if service.Metadata.Labels[key] != value {
-			t.Errorf("the Service has not the label %s=%s", key, value)
+	for _, folder := range []string{"manager", "shards/a"} {
+		var service struct {
+			Metadata struct{ Labels map[string]string }
+			Spec     struct{ Ports []struct{ Name string } }
 		}
-	}
-	if len(monitor.Spec.Endpoints) != 1 || monitor.Spec.Endpoints[0].Port != service.Spec.Ports[0].Name {
-		t.Errorf("it should scrape the port %s", service.Spec.Ports[0].Name)
+		if err := yaml.Unmarshal(read(t, "config", folder, "metrics_service.yaml"), &service); err != nil {
+			t.Fatal(err)
+		}
+		labels := map[string]string{"app.kubernetes.io/name": "sandbox-operator"} // kustomize gives it to every object
+		maps.Copy(labels, service.Metadata.Labels)
+		for key, value := range monitor.Spec.Selector.MatchLabels {
+			if labels[key] != value {
+				t.Errorf("the Service of config/%s has not the label %s=%s", folder, key, value)
+			}
+		}
+		if len(monitor.Spec.Endpoints) != 1 || monitor.Spec.Endpoints[0].Port != service.Spec.Ports[0].Name {
+			t.Errorf("the port %s of config/%s should be scraped", service.Spec.Ports[0].Name, folder)
+		}
 	}
 }
 
@@ -172,7 +178,7 @@ func TestAlertsAndDashboardAskForMetricsThatExist(t *testing.T) {
 	// Of controller-runtime, of the process; the live test sees that they are there. The rest are labels and functions.
 	for _, other := range []string{
 		"leader_election_master_status", "controller_runtime_reconcile_errors_total", "workqueue_depth", "process_cpu_seconds_total",
-		"process_resident_memory_bytes", "histogram_quantile", "provider_namespace", "sandbox_namespace",
+		"process_resident_memory_bytes", "histogram_quantile", "provider_namespace", "sandbox_namespace", "app_kubernetes_io_name",
 	} {
 		exist[other] = true
 	}
