@@ -5,12 +5,13 @@ package plugin
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 	"github.com/sandbox-operator/sandbox-operator/internal/plugin/cli"
 )
 
@@ -20,66 +21,60 @@ type completion = func(*cobra.Command, []string, string) ([]string, cobra.ShellC
 // completionTime bounds what a shell waits for.
 const completionTime = 2 * time.Second
 
-// completeNames completes the names that list finds. most is how many arguments are names; -1 = it is the value of a flag.
-func completeNames(f *cli.Factory, most int, list func(context.Context, client.Client, string) []string) completion {
+// completeNames completes the names of resources, with a column that says what each is. most is how many arguments are names;
+// -1 = it is the value of a flag.
+func completeNames(f *cli.Factory, most int, column string, resources ...string) completion {
 	return func(command *cobra.Command, arguments []string, _ string) ([]string, cobra.ShellCompDirective) {
 		if most >= 0 && len(arguments) >= most {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		c, namespace, err := f.Cluster()
+		namespace, err := f.CurrentNamespace()
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		ctx, cancel := context.WithTimeout(command.Context(), completionTime)
 		defer cancel()
-		return list(ctx, c, namespace), cobra.ShellCompDirectiveNoFileComp
+		var names []string
+		for _, resource := range resources {
+			names = append(names, namesOf(ctx, f, resource, namespace, column)...)
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
 	}
 }
 
+// namesOf are rows of the API server: objects have their output in them, of which a name needs nothing.
+func namesOf(ctx context.Context, f *cli.Factory, resource, namespace, column string) []string {
+	if resource == clusterProviders {
+		namespace = ""
+	}
+	table, err := f.Table(ctx, resource, namespace, "", "")
+	if err != nil {
+		return nil
+	}
+	has := func(name string) func(metav1.TableColumnDefinition) bool {
+		return func(c metav1.TableColumnDefinition) bool { return c.Name == name }
+	}
+	name, what := slices.IndexFunc(table.ColumnDefinitions, has("Name")), slices.IndexFunc(table.ColumnDefinitions, has(column))
+	if name < 0 || what < 0 {
+		return nil
+	}
+	var names []string
+	for _, row := range table.Rows {
+		text, _ := row.Cells[what].(string)
+		names = append(names, fmt.Sprintf("%v\t%s", row.Cells[name], text))
+	}
+	return names
+}
+
 func completeSandboxes(f *cli.Factory, most int) completion {
-	return completeNames(f, most, func(ctx context.Context, c client.Client, namespace string) []string {
-		var list v1alpha1.SandboxList
-		if c.List(ctx, &list, client.InNamespace(namespace)) != nil {
-			return nil
-		}
-		var names []string
-		for i := range list.Items {
-			names = append(names, list.Items[i].Name+"\t"+string(list.Items[i].Status.State))
-		}
-		return names
-	})
+	return completeNames(f, most, "State", sandboxes)
 }
 
 func completeExecs(f *cli.Factory, most int) completion {
-	return completeNames(f, most, func(ctx context.Context, c client.Client, namespace string) []string {
-		var list v1alpha1.SandboxExecList
-		if c.List(ctx, &list, client.InNamespace(namespace)) != nil {
-			return nil
-		}
-		var names []string
-		for i := range list.Items {
-			names = append(names, list.Items[i].Name+"\t"+string(list.Items[i].Status.Outcome))
-		}
-		return names
-	})
+	return completeNames(f, most, "Outcome", execs)
 }
 
 // completeProviders completes those of the namespace and of the cluster.
 func completeProviders(f *cli.Factory) completion {
-	return completeNames(f, -1, func(ctx context.Context, c client.Client, namespace string) []string {
-		var names []string
-		var own v1alpha1.SandboxProviderList
-		if c.List(ctx, &own, client.InNamespace(namespace)) == nil {
-			for i := range own.Items {
-				names = append(names, own.Items[i].Name+"\t"+own.Items[i].Spec.Backend)
-			}
-		}
-		var all v1alpha1.ClusterSandboxProviderList
-		if c.List(ctx, &all) == nil {
-			for i := range all.Items {
-				names = append(names, all.Items[i].Name+"\t"+all.Items[i].Spec.Backend)
-			}
-		}
-		return names
-	})
+	return completeNames(f, -1, "Backend", providers, clusterProviders)
 }

@@ -9,6 +9,8 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
@@ -141,15 +143,34 @@ func (o *getFlags) objects(ctx context.Context, resource, namespace string, name
 			return o.print.Object(o.f, object)
 		})
 	}
-	list := listOf(resource)
-	options := &client.ListOptions{Namespace: namespace, Raw: nil}
+	options := &client.ListOptions{Namespace: namespace, Limit: cli.PageSize}
 	if options.LabelSelector, err = selectorOf(o.selector); err != nil {
 		return err
 	}
-	if err := c.List(ctx, list, options); err != nil {
+	list, err := inPages(ctx, c, resource, options)
+	if err != nil {
 		return cli.Explain(err)
 	}
 	return o.print.Object(o.f, list)
+}
+
+// inPages lists all, in as many requests as the limit asks for.
+func inPages(ctx context.Context, c client.Reader, resource string, options *client.ListOptions) (client.ObjectList, error) {
+	var all []runtime.Object
+	for {
+		page := listOf(resource)
+		if err := c.List(ctx, page, options); err != nil {
+			return nil, err
+		}
+		items, err := meta.ExtractList(page)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, items...)
+		if options.Continue = page.GetContinue(); options.Continue == "" {
+			return page, meta.SetList(page, all)
+		}
+	}
 }
 
 func objectOf(resource string) client.Object {

@@ -5,6 +5,7 @@ package plugin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -136,19 +137,26 @@ func (r *runFlags) run(command *cobra.Command, arguments []string) error {
 	if err != nil {
 		return err
 	}
+	exec, cargo, results, err := r.make(command.Context(), c, namespace, argv)
+	if err != nil {
+		return err
+	}
+	// Not before: while standard input is read there is nothing to cancel, and Ctrl-C ends this program as it ends any other.
 	interrupts, stop := runs.Interrupts()
 	defer stop()
 	runner := &runs.Runner{
 		Client: c, Notes: r.f.ErrOut, Interrupts: interrupts, ObservedWithin: r.operatorTimeout, Quiet: r.quiet,
 	}
-	exec, cargo, results, err := r.make(command.Context(), c, namespace, argv)
-	if err != nil {
-		return err
+	if err := runner.Create(command.Context(), exec, cargo); err != nil {
+		// Whoever is cut off again leaves at once.
+		stop()
+		return r.notMade(command.Context(), runner, exec, err)
 	}
 	if r.detach {
-		return r.leave(command.Context(), runner, exec, cargo)
+		r.leave(exec)
+		return nil
 	}
-	return r.follow(command.Context(), runner, exec, cargo, results)
+	return r.follow(command.Context(), runner, exec, results)
 }
 
 // check complains of a command line that means nothing, before the cluster is asked anything.
@@ -319,36 +327,67 @@ func (r *runFlags) times(exec *v1alpha1.SandboxExec, _ *runs.Cargo, _ []string) 
 	return nil
 }
 
-// leave makes the run, and waits for nothing.
-func (r *runFlags) leave(ctx context.Context, runner *runs.Runner, exec *v1alpha1.SandboxExec, cargo *runs.Cargo) error {
-	if err := runner.Create(ctx, exec, cargo); err != nil {
-		return err
+// notMade leaves nothing of a run whose making was cut off: the API server may have it all the same.
+func (r *runFlags) notMade(ctx context.Context, runner *runs.Runner, exec *v1alpha1.SandboxExec, err error) error {
+	failure, ok := errors.AsType[*cli.Failure](err)
+	switch {
+	case !ok || failure.Code != cli.CodeCancelled || exec.UID != "":
+	case r.name != "":
+		// There may have been one of this name before, which is another's.
+		failure.Next = fmt.Sprintf("kubectl sandbox get -n %s exec %s shows whether it is there", exec.Namespace, exec.Name)
+	default:
+		runner.Clear(ctx, exec)
 	}
+	return err
+}
+
+// leave tells the name of a run that nobody waits for.
+func (r *runFlags) leave(exec *v1alpha1.SandboxExec) {
 	fmt.Fprintln(r.f.Out, exec.Name)
 	if cli.IsTerminal(r.f.Out) {
 		fmt.Fprintf(r.f.ErrOut, "kubectl sandbox logs -f %s shows its output\n", exec.Name)
 	}
-	return nil
 }
 
-func (r *runFlags) follow(
-	ctx context.Context, runner *runs.Runner, exec *v1alpha1.SandboxExec, cargo *runs.Cargo, results []result,
-) error {
-	err := runner.Do(ctx, exec, cargo, runs.Streams{Out: r.f.Out, Err: r.f.ErrOut})
-	if exec.UID == "" {
-		return err
-	}
-	if !r.keep && !runs.GoesOn(err) {
-		defer runner.Clear(ctx, exec)
-	}
+// follow prints what the run prints, fetches its files and clears it away: unless something of it could not be written here,
+// and is nowhere else.
+func (r *runFlags) follow(ctx context.Context, runner *runs.Runner, exec *v1alpha1.SandboxExec, results []result) error {
+	err := runner.Follow(ctx, exec, runs.Streams{Out: r.f.Out, Err: r.f.ErrOut})
+	keep := r.keep || runs.GoesOn(err) || runs.IsUnprinted(err)
 	if runs.IsFinished(exec) && len(exec.Status.Outputs) > 0 {
-		if missing := fetch(ctx, runner, exec, results, r.f.Out); err == nil || exec.Status.Reason == v1alpha1.ReasonOutputMissing {
-			if missing != nil {
-				err = missing
-			}
-		}
+		fetched := fetch(ctx, runner, exec, results, r.f.Out)
+		keep = keep || fetched.unwritten != nil
+		err = r.outcome(exec, err, fetched)
+	}
+	if !keep {
+		runner.Clear(ctx, exec)
 	}
 	return err
+}
+
+// outcome is how the run ended, with which files are not here: each is said, and the exit code stays that of the command.
+func (r *runFlags) outcome(exec *v1alpha1.SandboxExec, err error, fetched fetched) error {
+	switch failure, _ := errors.AsType[*cli.Failure](err); {
+	case fetched.missing == nil:
+	case err == nil, exec.Status.Reason == v1alpha1.ReasonOutputMissing:
+		err = fetched.missing
+	case failure != nil && failure.Problem == "":
+		// Whose line says why it ended, or that it was cancelled, needs no more of what it did not come to.
+		r.complain(fetched.missing)
+	}
+	switch {
+	case fetched.unwritten == nil:
+	case err == nil:
+		err = fetched.unwritten
+	default:
+		r.complain(fetched.unwritten)
+	}
+	return err
+}
+
+// complain prints the line of an error beside that with which the command ends.
+func (r *runFlags) complain(err error) {
+	cli.ExitCode(err, r.f.ErrOut)
 }
 
 // byExtension has the languages by the extensions of their files.

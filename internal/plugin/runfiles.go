@@ -4,6 +4,7 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 	"github.com/sandbox-operator/sandbox-operator/internal/plugin/archive"
@@ -131,9 +133,27 @@ func resultsOf(arguments []string, dir string) ([]result, error) {
 		if err != nil {
 			return nil, err
 		}
+		if err := writable(local); err != nil {
+			return nil, err
+		}
 		results = append(results, result{absolute, local})
 	}
 	return results, nil
+}
+
+// writable complains of a directory that is not there: better before the command has run than after.
+func writable(local string) error {
+	if local == "-" {
+		return nil
+	}
+	if info, err := os.Stat(local); err == nil && info.IsDir() {
+		return nil
+	}
+	dir := filepath.Dir(local)
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return cli.Fail("make it, or name another place: -o PATH:LOCAL", "there is no directory %s on this machine to put a file into", dir)
+	}
+	return nil
 }
 
 // outputs are what the run is to keep of them.
@@ -148,25 +168,52 @@ func outputs(results []result, run string) []v1alpha1.ExecOutput {
 	return kept
 }
 
-// fetch writes the files that are there to this machine, and returns the first reason why one is not.
-func fetch(ctx context.Context, runner *runs.Runner, exec *v1alpha1.SandboxExec, results []result, stdout io.Writer) error {
-	var first error
+// fetched is what became of the files that a run left.
+type fetched struct {
+	// missing is the first reason why there is none, and unwritten the first why one that there is could not be had or
+	// written here: the run has the only copy of that.
+	missing, unwritten error
+}
+
+// fetch writes the files that are there to this machine.
+func fetch(ctx context.Context, runner *runs.Runner, exec *v1alpha1.SandboxExec, results []result, stdout io.Writer) fetched {
+	var done fetched
 	for _, r := range results {
 		content, err := runner.Output(ctx, exec, r.remote)
 		if err == nil {
 			err = r.write(content, stdout)
 		}
-		if err != nil && first == nil {
-			first = err
+		switch {
+		case err == nil:
+		case errors.Is(err, runs.ErrNoOutput), errors.Is(err, syscall.EPIPE):
+			done.missing = cmp.Or(done.missing, err)
+		case done.unwritten == nil:
+			done.unwritten = cli.Fail(whereKept(exec, r.remote), "%v", err)
 		}
 	}
-	return first
+	return done
+}
+
+// whereKept says where a file of the run is as long as the run is.
+func whereKept(exec *v1alpha1.SandboxExec, remote string) string {
+	where := fmt.Sprintf("kubectl get sandboxexec -n %s %s -o yaml", exec.Namespace, exec.Name)
+	for i := range exec.Status.Outputs {
+		if o := &exec.Status.Outputs[i]; o.Name == remote && o.StoredIn != nil && o.StoredIn.ConfigMap != "" {
+			where = fmt.Sprintf("kubectl get configmap -n %s %s -o yaml", exec.Namespace, o.StoredIn.ConfigMap)
+		}
+	}
+	return where + " has it, " + runs.KeptFor(exec)
 }
 
 func (r result) write(content []byte, stdout io.Writer) error {
 	if r.local == "-" {
-		_, err := stdout.Write(content)
-		return err
+		if _, err := stdout.Write(content); err != nil {
+			if errors.Is(err, syscall.EPIPE) {
+				return &cli.Failure{Code: cli.CodeBrokenPipe, Cause: err}
+			}
+			return cli.Fail("", "printing %s: %v", r.remote, err)
+		}
+		return nil
 	}
 	local := r.local
 	if info, err := os.Stat(local); err == nil && info.IsDir() {

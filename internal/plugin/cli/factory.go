@@ -130,8 +130,11 @@ func (f *Factory) Cluster() (client.WithWatch, string, error) {
 	return c, namespace, err
 }
 
+// PageSize is how many objects are asked for at once, as kubectl does: a namespace may have thousands of runs.
+const PageSize = 500
+
 // Table asks the API server for the rows that kubectl get would show: of a resource of the operator's group, such as
-// sandboxes, in a namespace (empty = in all). A name (empty = all) and a label selector narrow it.
+// sandboxes, in a namespace (empty = in all). A name (empty = all) and a label selector narrow it. Many are asked for in pages.
 func (f *Factory) Table(ctx context.Context, resource, namespace, name, selector string) (*metav1.Table, error) {
 	config, err := f.ToRESTConfig()
 	if err != nil {
@@ -145,11 +148,24 @@ func (f *Factory) Table(ctx context.Context, resource, namespace, name, selector
 	if err != nil {
 		return nil, Explain(err)
 	}
-	request := resources.Get().Resource(resource).NamespaceIfScoped(namespace, namespace != "").
-		VersionedParams(&metav1.ListOptions{LabelSelector: selector}, metav1.ParameterCodec)
-	if name != "" {
-		request = request.Name(name)
+	options := metav1.ListOptions{LabelSelector: selector}
+	if name == "" {
+		options.Limit = PageSize
 	}
-	table := &metav1.Table{}
-	return table, request.Do(ctx).Into(table)
+	all := &metav1.Table{}
+	for {
+		request := resources.Get().Resource(resource).NamespaceIfScoped(namespace, namespace != "").
+			VersionedParams(&options, metav1.ParameterCodec)
+		if name != "" {
+			request = request.Name(name)
+		}
+		page := &metav1.Table{}
+		if err := request.Do(ctx).Into(page); err != nil {
+			return nil, err
+		}
+		all.ColumnDefinitions, all.Rows = page.ColumnDefinitions, append(all.Rows, page.Rows...)
+		if options.Continue = page.Continue; options.Continue == "" {
+			return all, nil
+		}
+	}
 }

@@ -117,9 +117,9 @@ func (r *reader) one(ctx context.Context, kind, name string, painter cli.Painter
 		if err := r.Get(ctx, key, sandbox); err != nil {
 			return "", err
 		}
-		facts := SandboxFacts{
-			Sandbox: sandbox, Provider: r.providerOf(ctx, sandbox), Runs: r.runsIn(ctx, sandbox.Name), Events: r.events(ctx, sandbox),
-		}
+		facts := SandboxFacts{Sandbox: sandbox, Provider: r.providerOf(ctx, sandbox)}
+		facts.Runs, facts.AllRuns = r.runsIn(ctx, sandbox.Name)
+		facts.Events = r.events(ctx, sandbox)
 		return Sandbox(facts, r.page(painter)), nil
 	case "SandboxExec":
 		run := &v1alpha1.SandboxExec{}
@@ -183,22 +183,36 @@ func (r *reader) providerOf(ctx context.Context, sandbox *v1alpha1.Sandbox) *Pro
 	return new(ClusterProvider(provider))
 }
 
-// runsIn are the runs of a sandbox, the newest first.
-func (r *reader) runsIn(ctx context.Context, sandbox string) []v1alpha1.SandboxExec {
-	list := &v1alpha1.SandboxExecList{}
-	if !r.readable("its runs", r.List(ctx, list, client.InNamespace(r.namespace))) {
-		return nil
+// runsIn are the newest runs of a sandbox, the newest first, and how many there are in all.
+func (r *reader) runsIn(ctx context.Context, sandbox string) (newest []v1alpha1.SandboxExec, all int) {
+	var next string
+	for {
+		page := &v1alpha1.SandboxExecList{}
+		err := r.List(ctx, page, client.InNamespace(r.namespace), client.Limit(cli.PageSize), client.Continue(next))
+		if !r.readable("its runs", err) {
+			return newest, all
+		}
+		runs := slices.DeleteFunc(page.Items, func(run v1alpha1.SandboxExec) bool {
+			return run.Status.SandboxName != sandbox && (run.Spec.SandboxRef == nil || run.Spec.SandboxRef.Name != sandbox)
+		})
+		all += len(runs)
+		newest = newestOf(append(newest, runs...))
+		if next = page.Continue; next == "" {
+			return newest, all
+		}
 	}
-	runs := slices.DeleteFunc(list.Items, func(run v1alpha1.SandboxExec) bool {
-		return run.Status.SandboxName != sandbox && (run.Spec.SandboxRef == nil || run.Spec.SandboxRef.Name != sandbox)
-	})
+}
+
+// newestOf are the newest of the runs, as many as are shown.
+func newestOf(runs []v1alpha1.SandboxExec) []v1alpha1.SandboxExec {
 	slices.SortFunc(runs, func(a, b v1alpha1.SandboxExec) int {
 		if byTime := b.CreationTimestamp.Compare(a.CreationTimestamp.Time); byTime != 0 {
 			return byTime
 		}
 		return strings.Compare(a.Name, b.Name)
 	})
-	return runs
+	// A copy: the others are not to stay in memory.
+	return slices.Clone(runs[:min(mostRuns, len(runs))])
 }
 
 // sandboxOf is the sandbox of a run; nil where there is none.

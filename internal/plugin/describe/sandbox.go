@@ -21,9 +21,10 @@ import (
 type SandboxFacts struct {
 	Sandbox  *v1alpha1.Sandbox
 	Provider *ProviderFacts
-	// Runs are its runs, the newest first.
-	Runs   []v1alpha1.SandboxExec
-	Events []corev1.Event
+	// Runs are its newest runs, the newest first, and AllRuns is how many there are.
+	Runs    []v1alpha1.SandboxExec
+	AllRuns int
+	Events  []corev1.Event
 }
 
 // mostRuns are shown of the runs of a sandbox.
@@ -54,7 +55,7 @@ func Sandbox(f SandboxFacts, p *Page) string {
 		f.Provider.summary(p)
 	}
 	sandboxTimeline(f).write(p)
-	lastRuns(f.Runs, p)
+	lastRuns(f, p)
 	return p.String()
 }
 
@@ -168,11 +169,12 @@ func outcome(run *v1alpha1.SandboxExec) string {
 }
 
 // lastRuns lists the newest runs.
-func lastRuns(runs []v1alpha1.SandboxExec, p *Page) {
+func lastRuns(f SandboxFacts, p *Page) {
+	runs := f.Runs
 	if len(runs) == 0 {
 		return
 	}
-	p.section(fmt.Sprintf("Last runs (%d in all)", len(runs)))
+	p.section(fmt.Sprintf("Last runs (%d in all)", max(f.AllRuns, len(runs))))
 	rows := [][]string{{"NAME", "OUTCOME", "TOOK", "CREATED", "COMMAND"}}
 	for i := range runs[:min(mostRuns, len(runs))] {
 		run, took := &runs[i], ""

@@ -38,6 +38,12 @@ var errOutOfSight = errors.New("out of sight")
 // GoesOn says whether the error of Follow means that the run is out of sight, and not over: it is to be left alone.
 func GoesOn(err error) bool { return errors.Is(err, errOutOfSight) }
 
+// errUnprinted is the cause of a Failure where the run ended, and not all of its output could be printed here.
+var errUnprinted = errors.New("unprinted")
+
+// IsUnprinted says whether the error of Follow means that some output is nowhere but in the cluster: the run is to be kept.
+func IsUnprinted(err error) bool { return errors.Is(err, errUnprinted) }
+
 // IsFinished says whether the run has an outcome.
 func IsFinished(exec *v1alpha1.SandboxExec) bool {
 	return meta.IsStatusConditionTrue(exec.Status.Conditions, v1alpha1.ConditionFinished)
@@ -55,6 +61,8 @@ type follower struct {
 	said string
 	// interrupted says that it was asked to end, and onlooker that nobody asks for that here.
 	interrupted, onlooker bool
+	// unprinted is the first failure of a write that is not that of a pipe whose reader went away: such as of a full disk.
+	unprinted error
 }
 
 // OperatorCommand shows whether an operator runs in the cluster.
@@ -63,6 +71,7 @@ const OperatorCommand = "kubectl get pods -A -l app.kubernetes.io/name=sandbox-o
 // Show prints what there is of a run's output now: all that is kept where it has ended, else what it printed last.
 func (r *Runner) Show(ctx context.Context, exec *v1alpha1.SandboxExec, streams Streams) error {
 	f := r.follower(exec, streams)
+	f.onlooker = true
 	if IsFinished(exec) {
 		return f.finish(ctx)
 	}
@@ -79,13 +88,14 @@ func (r *Runner) Show(ctx context.Context, exec *v1alpha1.SandboxExec, streams S
 // Watch is Follow for one who only looks: it cancels nothing, however it ends.
 func (r *Runner) Watch(ctx context.Context, exec *v1alpha1.SandboxExec, streams Streams) error {
 	f := r.follower(exec, streams)
-	f.onlooker = true
+	f.onlooker, f.out.late, f.err.late = true, f.notef, f.notef
 	return f.run(ctx)
 }
 
 // Follow prints the run's output as it comes, until it has ended, and keeps exec up to date. The error is that of Outcome, or
 // why it could not be followed any longer: then the run may still go on, unless it was never seen by an operator, or waits for
-// what does not come by itself. Those, and runs that were left by a second Ctrl-C, are cancelled.
+// what does not come by itself. Those, and runs that were left by a second Ctrl-C, are cancelled. exec's outputs are to be read
+// before the caller calls Clear, which is not to be where GoesOn or IsUnprinted says so.
 func (r *Runner) Follow(ctx context.Context, exec *v1alpha1.SandboxExec, streams Streams) error {
 	return r.follower(exec, streams).run(ctx)
 }
@@ -153,16 +163,35 @@ func (f *follower) see(ctx context.Context) (done bool, err error) {
 	if IsFinished(f.exec) {
 		err := f.finish(ctx)
 		if err == nil {
-			err = Outcome(f.exec)
+			err = f.outcome()
 		}
 		return true, err
 	}
 	for _, s := range f.streams() {
-		if err := s.soFar(s.status); err != nil {
-			return true, f.brokenPipe(ctx, err)
+		if err := f.printed(s.stream, s.soFar(s.status)); err != nil {
+			f.giveUp(ctx)
+			return true, err
 		}
 	}
 	return false, nil
+}
+
+// outcome is that of the run; where not all was printed, the line says that, beside the exit code of the command.
+func (f *follower) outcome() error {
+	err := Outcome(f.exec)
+	if f.unprinted == nil {
+		return err
+	}
+	unprinted := cli.Fail(fmt.Sprintf("kubectl sandbox logs -n %s %s has it, %s", f.exec.Namespace, f.exec.Name, KeptFor(f.exec)),
+		"printing the output: %v", f.unprinted)
+	unprinted.Cause = errUnprinted
+	if failure, ok := errors.AsType[*cli.Failure](err); ok {
+		unprinted.Code = failure.Code
+		if failure.Problem != "" {
+			f.notef("%v", failure)
+		}
+	}
+	return unprinted
 }
 
 // shown is a stream with what status has of it.
@@ -178,17 +207,31 @@ func (f *follower) streams() []shown {
 // finish prints what is left of the output.
 func (f *follower) finish(ctx context.Context) error {
 	for _, s := range f.streams() {
-		if err := s.rest(f.whole(ctx, f.exec.Namespace, s.status), f.notef); err != nil {
-			return f.printing(err)
+		if s.shut {
+			continue
+		}
+		if err := f.printed(s.stream, s.rest(f.whole(ctx, f.exec.Namespace, s.status), f.notef)); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// brokenPipe ends a run whose reader went away.
-func (f *follower) brokenPipe(ctx context.Context, err error) error {
-	f.giveUp(ctx)
-	return f.printing(err)
+// printed judges a write: only a reader that went away wants no more of the run. Where a disk is full, the command goes on, and
+// its output waits in the cluster.
+func (f *follower) printed(s *stream, err error) error {
+	if err == nil {
+		return nil
+	}
+	if f.onlooker || errors.Is(err, syscall.EPIPE) {
+		return f.printing(err)
+	}
+	s.shut = true
+	if f.unprinted == nil {
+		f.unprinted = err
+		f.notef("printing the output: %v; nothing more of %s is printed, and the run is kept", err, s.name)
+	}
+	return nil
 }
 
 // printing is the failure of a write.

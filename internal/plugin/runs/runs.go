@@ -74,19 +74,42 @@ func Prepare(exec *v1alpha1.SandboxExec) {
 	}
 }
 
-// Do makes a run, follows it to its end, and deletes it. The error is an exit code with what to say, as of Outcome; where it
-// is nil, the command succeeded. The SandboxExec is what was last seen of it, its outputs to be read before the caller
-// calls Clear.
-func (r *Runner) Do(ctx context.Context, exec *v1alpha1.SandboxExec, cargo *Cargo, streams Streams) error {
-	if err := r.Create(ctx, exec, cargo); err != nil {
+// Create makes the run, and then what it carries, which belongs to it: it starts when that is there, and whatever is cut off
+// leaves nothing. The first of Interrupts ends it, with CodeCancelled: an API server that does not answer keeps nobody. Where
+// the run has no UID then, it isn't known whether there is one of its name, and the caller clears it.
+func (r *Runner) Create(ctx context.Context, exec *v1alpha1.SandboxExec, cargo *Cargo) error {
+	creating, interrupted := r.untilInterrupted(ctx)
+	err := r.create(creating, exec, cargo)
+	if !interrupted() {
 		return err
 	}
-	return r.Follow(ctx, exec, streams)
+	if err == nil {
+		r.Clear(ctx, exec)
+	}
+	return &cli.Failure{Problem: "cancelled while the run was being made", Code: cli.CodeCancelled}
 }
 
-// Create makes the run, and then what it carries, which belongs to it: it starts when that is there, and whatever is cut off
-// leaves nothing.
-func (r *Runner) Create(ctx context.Context, exec *v1alpha1.SandboxExec, cargo *Cargo) error {
+// untilInterrupted is a context that is over at the first of Interrupts. The function ends it, and says whether there was one:
+// those after it are left to who follows the run.
+func (r *Runner) untilInterrupted(ctx context.Context) (context.Context, func() bool) {
+	until, cancel := context.WithCancel(ctx)
+	told := make(chan bool, 1)
+	go func() {
+		defer cancel()
+		select {
+		case <-r.Interrupts:
+			told <- true
+		case <-until.Done():
+			told <- false
+		}
+	}()
+	return until, func() bool {
+		cancel()
+		return <-told
+	}
+}
+
+func (r *Runner) create(ctx context.Context, exec *v1alpha1.SandboxExec, cargo *Cargo) error {
 	if exec.Labels == nil {
 		exec.Labels = map[string]string{}
 	}
@@ -123,6 +146,14 @@ func (r *Runner) Cancel(ctx context.Context, exec *v1alpha1.SandboxExec) error {
 	defer cancel()
 	patch := client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"desiredState":"Cancelled"}}`))
 	return client.IgnoreNotFound(r.Client.Patch(ctx, exec.DeepCopy(), patch))
+}
+
+// KeptFor says for how long a finished run stays that nobody deletes.
+func KeptFor(exec *v1alpha1.SandboxExec) string {
+	if exec.Spec.TTLSecondsAfterFinished == nil {
+		return "until you delete it"
+	}
+	return fmt.Sprintf("until %s after the run's end", time.Duration(*exec.Spec.TTLSecondsAfterFinished)*time.Second)
 }
 
 // notef tells the person at the terminal.

@@ -23,8 +23,8 @@ const (
 // redactionMark is what the operator writes where a value of a Secret was: lengths are not what they were from there on.
 const redactionMark = "[redacted]"
 
-// stream prints one stream of a run: each byte once, in order, none left out. Where what status shows does not join what was
-// printed, it prints nothing more until the whole is there.
+// stream prints one stream of a run: each byte once, in order, none left out but what an onlooker came too late for. Where what
+// status shows does not join what was printed, it prints nothing more until the whole is there.
 type stream struct {
 	name string
 	to   io.Writer
@@ -32,6 +32,15 @@ type stream struct {
 	printed int64
 	digest  hash.Hash
 	last    []byte
+	// shut says that nothing more can be written to it.
+	shut bool
+	// late tells of what was skipped, for an onlooker who comes when much was printed before; nil = the stream is followed
+	// from its beginning.
+	late func(string, ...any)
+	// skipped says that it was. printed counts that too, and may be by slack too high: a character that was cut in two was left
+	// out at the end rather than at the beginning.
+	skipped bool
+	slack   int64
 }
 
 func newStream(name string, to io.Writer) *stream {
@@ -43,24 +52,39 @@ func newStream(name string, to io.Writer) *stream {
 
 // soFar prints what is new of a stream whose command runs.
 func (s *stream) soFar(status *v1alpha1.StreamStatus) error {
-	if status == nil || status.Bytes == nil || status.Retention != v1alpha1.RetentionPartial ||
+	if s.shut || status == nil || status.Bytes == nil || status.Retention != v1alpha1.RetentionPartial ||
 		status.Encoding != v1alpha1.EncodingUTF8 || *status.Bytes <= s.printed || strings.Contains(status.Tail, redactionMark) {
 		return nil
 	}
-	start, ok := s.join(*status.Bytes, []byte(status.Tail))
+	tail := []byte(status.Tail)
+	if s.late != nil && s.printed == 0 && *status.Bytes > progressWindow {
+		return s.skip(*status.Bytes, tail)
+	}
+	common, ok := s.join(*status.Bytes, tail)
 	if !ok {
 		return nil
 	}
-	return s.print([]byte(status.Tail)[s.printed-start:])
+	return s.print(tail[common:])
 }
 
-// join finds at which byte of the stream its shown end begins: the one place at which it agrees with what was printed.
+// skip begins with what is shown of the end, where an onlooker has missed what was before it.
+func (s *stream) skip(total int64, tail []byte) error {
+	lacks := progressWindow - int64(len(tail))
+	if lacks > 2*mostTrimmed {
+		return nil // part of a Secret may have been taken out of it
+	}
+	s.late("the first %d bytes of %s are left out: kubectl sandbox logs has them when the run has ended", total-int64(len(tail)), s.name)
+	s.skipped, s.printed, s.slack = true, total-int64(len(tail)), min(lacks, mostTrimmed)
+	return s.print(tail)
+}
+
+// join finds how much of the stream's shown end was printed already: at the one place at which it agrees with that.
 func (s *stream) join(total int64, tail []byte) (int64, bool) {
 	if total <= progressWindow {
-		return 0, total-int64(len(tail)) <= mostTrimmed && int64(len(tail)) > s.printed && bytes.HasPrefix(tail, s.last)
+		return s.printed, total-int64(len(tail)) <= mostTrimmed && int64(len(tail)) > s.printed && bytes.HasPrefix(tail, s.last)
 	}
-	found, start := 0, int64(0)
-	for trimmed := range int64(mostTrimmed + 1) {
+	found, joint := 0, int64(0)
+	for trimmed := -s.slack; trimmed <= mostTrimmed; trimmed++ {
 		from := total - trimmed - int64(len(tail))
 		common := s.printed - from
 		if from < 0 || common <= 0 || common >= int64(len(tail)) {
@@ -68,10 +92,10 @@ func (s *stream) join(total int64, tail []byte) (int64, bool) {
 		}
 		known := s.last[max(0, int64(len(s.last))-common):]
 		if bytes.Equal(tail[common-int64(len(known)):common], known) {
-			found, start = found+1, from
+			found, joint = found+1, common
 		}
 	}
-	return start, found == 1
+	return joint, found == 1
 }
 
 func (s *stream) print(content []byte) error {
@@ -103,6 +127,9 @@ func (w *whole) missing() int64 { return w.total - int64(len(w.head)) - int64(le
 func (s *stream) rest(w *whole, note func(string, ...any)) error {
 	if w == nil {
 		return nil
+	}
+	if s.skipped {
+		return s.restOfLate(w, note)
 	}
 	if !s.printedPrefixOf(w.head) {
 		// It has been printed up to behind the beginning that was kept; or Secrets were found in it after all.
@@ -137,6 +164,50 @@ func (s *stream) restBehind(w *whole, note func(string, ...any)) error {
 	}
 	s.tellMissing(w, begin-s.printed, note)
 	return s.print(w.tail[min(max(s.printed-begin, 0), int64(len(w.tail))):])
+}
+
+// restOfLate prints what follows what an onlooker saw, who did not see the beginning: found by the end of that, as positions
+// are by some bytes unsure, and by many where values of Secrets were taken out.
+func (s *stream) restOfLate(w *whole, note func(string, ...any)) error {
+	if at, ok := s.endIn(w.tail, w.total-int64(len(w.tail))); ok {
+		return s.print(w.tail[at:])
+	}
+	if at, ok := s.endIn(w.head, 0); ok {
+		if err := s.print(w.head[at:]); err != nil {
+			return err
+		}
+		s.tellMissing(w, w.missing(), note)
+		return s.print(w.tail)
+	}
+	begin := w.total - int64(len(w.tail))
+	if s.printed > begin || s.printed < int64(len(w.head)) {
+		note("what follows is %s from its beginning", s.name)
+		if err := s.print(w.head); err != nil {
+			return err
+		}
+		s.tellMissing(w, w.missing(), note)
+		return s.print(w.tail)
+	}
+	s.tellMissing(w, begin-s.printed, note)
+	return s.print(w.tail)
+}
+
+// endIn finds where what was printed ends in a part of the stream that begins at this byte of it: where it should, else at the
+// only place where it can.
+func (s *stream) endIn(part []byte, begin int64) (int, bool) {
+	for back := range s.slack + 1 {
+		at := s.printed - back - begin
+		if at <= 0 || at > int64(len(part)) {
+			continue
+		}
+		if known := s.last[max(0, int64(len(s.last))-at):]; bytes.HasSuffix(part[:at], known) {
+			return int(at), true
+		}
+	}
+	if first := bytes.Index(part, s.last); first >= 0 && first == bytes.LastIndex(part, s.last) {
+		return first + len(s.last), true
+	}
+	return 0, false
 }
 
 func (s *stream) tellMissing(w *whole, missing int64, note func(string, ...any)) {

@@ -5,6 +5,7 @@ package runs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 
@@ -92,6 +93,9 @@ func (r *Runner) Stored(ctx context.Context, namespace string, in *v1alpha1.Stor
 	return parts, nil
 }
 
+// ErrNoOutput is the cause of a Failure of Output where there is no content to be had, now or later.
+var ErrNoOutput = errors.New("no such output")
+
 // Output is the content of one of the run's outputs.
 func (r *Runner) Output(ctx context.Context, exec *v1alpha1.SandboxExec, path string) ([]byte, error) {
 	for i := range exec.Status.Outputs {
@@ -109,9 +113,11 @@ func (r *Runner) Output(ctx context.Context, exec *v1alpha1.SandboxExec, path st
 			}
 			return parts[0], nil
 		}
-		return nil, &cli.Failure{Problem: lack(o)}
+		return nil, &cli.Failure{Problem: lack(o), Cause: ErrNoOutput}
 	}
-	return nil, cli.Fail("", "nothing is known of %s: the run ended before it was looked for", path)
+	return nil, &cli.Failure{
+		Problem: fmt.Sprintf("nothing is known of %s: the run ended before it was looked for", path), Cause: ErrNoOutput,
+	}
 }
 
 // lack says why an output has no content.

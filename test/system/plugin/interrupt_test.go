@@ -63,6 +63,25 @@ var _ = Describe("Ctrl-C", func() {
 		here.EventuallyRemotes(ctx, here.Namespace, 0)
 	})
 
+	It("ends it at once while it reads standard input, and nothing is made", func(ctx context.Context) {
+		read, write, err := os.Pipe()
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(write.Close)
+		command := here.command(ctx, "run", "--provider", "local", "-i", "--", "cat")
+		command.Stdin = read
+		Expect(command.Start()).To(Succeed())
+		Expect(read.Close()).To(Succeed())
+		// More than a pipe holds: what is over has been read by the plugin.
+		_, err = write.Write(make([]byte, 1<<17))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(command.Process.Signal(os.Interrupt)).To(Succeed())
+		ended := make(chan error, 1)
+		go func() { ended <- command.Wait() }()
+		Eventually(ended).WithTimeout(testbed.Patience).Should(Receive())
+		Expect(command.ProcessState.String()).To(Equal("signal: interrupt"), "as any program that has nothing to cancel")
+		Expect(execs(ctx)).To(BeEmpty())
+	})
+
 	It("is not all: SIGTERM and a reader that went away end the run, too", func(ctx context.Context) {
 		running := here.start(ctx, "run", "--provider", "local", "--", "sh", "-c", "echo begun; sleep 600")
 		running.eventuallyPrints("begun\n")
