@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -71,15 +72,27 @@ func Launch(program, kubeconfig string, log *os.File, arguments ...string) (*Man
 	command.Stdout, command.Stderr = log, log
 	// It does not outlive a test that is killed.
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := command.Start(); err != nil {
+	m := &Manager{command: command, ended: make(chan struct{})}
+	started := make(chan error, 1)
+	go m.run(started)
+	if err := <-started; err != nil {
 		return nil, fmt.Errorf("starting the manager: %w", err)
 	}
-	m := &Manager{command: command, ended: make(chan struct{})}
-	go func() {
-		m.err = command.Wait()
-		close(m.ended)
-	}()
 	return m, nil
+}
+
+// run starts the manager and waits for its end, on a thread that lives as long: the signal comes when the thread dies that started it, and
+// the backends' own work in a test ends threads.
+func (m *Manager) run(started chan<- error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	err := m.command.Start()
+	started <- err
+	if err != nil {
+		return
+	}
+	m.err = m.command.Wait()
+	close(m.ended)
 }
 
 // Ended is closed when it has ended.
