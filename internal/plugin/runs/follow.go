@@ -359,7 +359,15 @@ func (r *Runner) watchOnce(ctx context.Context, exec *v1alpha1.SandboxExec, send
 		return err
 	}
 	defer watching.Stop()
-	for event := range watching.ResultChan() {
+	for {
+		var event watch.Event
+		// Not every watch ends with its context, and who called waits for this.
+		select {
+		case event = <-watching.ResultChan():
+		case <-ctx.Done():
+			return nil
+		}
+		// The zero event of a watch that has ended has no object.
 		seen, ok := event.Object.(*v1alpha1.SandboxExec)
 		if !ok || event.Type == watch.Deleted {
 			return nil
@@ -372,5 +380,4 @@ func (r *Runner) watchOnce(ctx context.Context, exec *v1alpha1.SandboxExec, send
 			return nil
 		}
 	}
-	return nil
 }
