@@ -24,6 +24,7 @@ import (
 	"go.uber.org/goleak"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 	"github.com/sandbox-operator/sandbox-operator/test/builders"
 	"github.com/sandbox-operator/sandbox-operator/test/controlplane/binaries"
 	"github.com/sandbox-operator/sandbox-operator/test/system/testbed"
@@ -92,10 +93,16 @@ func applyAdmission(ctx context.Context) error {
 	return err
 }
 
-// nothingIsLeft waits until the manager has destroyed every sandbox of the pages: their namespaces are deleted by now.
+// nothingIsLeft waits until the manager has destroyed every sandbox of the pages: their namespaces are deleted by now. Those that a page
+// retains are destroyed here.
 func nothingIsLeft(ctx context.Context) error {
 	for deadline := time.Now().Add(2 * testbed.Patience); ; time.Sleep(100 * time.Millisecond) {
 		remotes, err := bed.Remotes(ctx, "")
+		for i := range remotes {
+			if remotes[i].Mark.DeletionPolicy == string(v1alpha1.DeletionPolicyRetain) {
+				err = errors.Join(err, bed.Provider.Destroy(ctx, remotes[i].ID))
+			}
+		}
 		if err == nil && len(remotes) == 0 {
 			return nil
 		}
