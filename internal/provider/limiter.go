@@ -33,6 +33,8 @@ type limiter struct {
 	window  time.Duration
 	// urgent is how many callers want to go before creations.
 	urgent int
+	// latest is the latest time at which anybody asked.
+	latest time.Time
 }
 
 func newLimiter() *limiter { return &limiter{} }
@@ -81,6 +83,11 @@ func (l *limiter) configureCreates(most int) {
 func (l *limiter) take(operation string, ahead int, now time.Time) (delay, apart time.Duration) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
+	// Who looked at the clock first may come last, and the rate would give back what was taken since.
+	if now.Before(l.latest) {
+		now = l.latest
+	}
+	l.latest = now
 	if operation == operationCreate {
 		if delay, apart := l.createDelay(ahead, now); delay > 0 {
 			return delay, apart

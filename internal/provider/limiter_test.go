@@ -41,6 +41,19 @@ func TestRequestsPerSecondAndBurst(t *testing.T) {
 	}
 }
 
+func TestWhoComesLateToTheLimiterBringsNoCallsBack(t *testing.T) {
+	l := newLimiter()
+	l.configure(v1alpha1.ProviderLimits{RequestsPerSecond: 100, Burst: 100}, Share{})
+	n := 0
+	for range 100 {
+		// On a busy machine, one that looked at the clock 200 ms ago asks after one that looks now.
+		n += taken(l, "get", noon, 1, 0) + taken(l, "get", noon.Add(-200*time.Millisecond), 1, 0)
+	}
+	if n != 100 {
+		t.Errorf("at once it let %d through", n)
+	}
+}
+
 func TestCreatesWithinAnyMinute(t *testing.T) {
 	l := newLimiter()
 	l.configure(v1alpha1.ProviderLimits{CreatesPerMinute: 5}, Share{})

@@ -82,9 +82,8 @@ func TestACrowdCostsLittle(t *testing.T) {
 		seen, err := sandboxes.Clear(t.Context(), callsPerSecond)
 		g.Expect(err).NotTo(HaveOccurred())
 		t.Logf("%d calls in %s, %d in the busiest second", seen.Total, seen.Took.Round(time.Millisecond), seen.Busiest)
-		// What the burst allows comes on top of the rate. Calls that left in more than a second arrive in one where the machine is busy with
-		// other tests; without the limit, all would.
-		g.Expect(seen.Busiest).To(BeNumerically("<=", 5*callsPerSecond/2))
+		// What the burst allows comes on top of the rate.
+		g.Expect(seen.Busiest).To(BeNumerically("<=", 2*callsPerSecond))
 	})
 }
 
