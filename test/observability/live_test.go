@@ -247,7 +247,7 @@ func load(ctx context.Context) *testbed.Room {
 	}
 	limited := to("cloud", cloud.URL()).Obj()
 	limited.Spec.Limits = &v1alpha1.ProviderLimits{MaxSandboxes: new(int32(3)), RequestsPerSecond: 20, Burst: 3}
-	limited.Spec.LeaseSeconds = new(int32(60))
+	limited.Spec.LeaseSeconds = new(int32(20)) // renewed at half of it, well within the patience for a panel
 	bed.Create(ctx, limited, to("dead", "http://"+freeAddress()).Obj())
 	box := func(name string) *builders.SandboxBuilder {
 		return builders.MakeSandbox(room.Namespace, name).NamespacedProvider("cloud")
