@@ -241,7 +241,7 @@ func (p *execPass) doorTo(ctx context.Context, identity *v1alpha1.ProviderIdenti
 // blocked records why the command was not started yet, and tries again until the start deadline.
 func (p *execPass) blocked(ctx context.Context, err error) (ctrl.Result, error) {
 	t, ok := troubleOf(err)
-	if !ok {
+	if !ok || isPassing(err) {
 		return retryLater(err)
 	}
 	p.setProgress(v1alpha1.ConditionReconciling, t.reason, "The command was not started yet: "+t.message)

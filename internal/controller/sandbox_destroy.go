@@ -82,7 +82,7 @@ func (p *sandboxPass) destroying(ctx context.Context) (ctrl.Result, error) {
 
 // notDestroyed says why deletion has not ended, and tries again.
 func (p *sandboxPass) notDestroyed(ctx context.Context, err error) (ctrl.Result, error) {
-	if errors.Is(err, provider.ErrBusy) {
+	if isPassing(err) {
 		return retryLater(err)
 	}
 	p.setDeleting(v1alpha1.ReasonDestroyFailed, fmt.Sprintf("The sandbox could not be destroyed: %v. It is tried again for %s after the "+

@@ -85,6 +85,9 @@ func (p *sandboxPass) resumeBlocked(ctx context.Context, err error) (ctrl.Result
 	if !ok || t.final || errors.Is(err, backends.NotFound) || errors.Is(err, backends.NotRunning) {
 		return p.changeFailed(ctx, err)
 	}
+	if isPassing(err) {
+		return retryLater(err)
+	}
 	p.setProgress(v1alpha1.ConditionReconciling, v1alpha1.ReasonResuming, "The sandbox is being resumed: "+t.message)
 	if recordErr := p.record(ctx); recordErr != nil {
 		return ctrl.Result{}, recordErr

@@ -129,6 +129,9 @@ func asRetry(err error) error {
 	return err
 }
 
+// isPassing says that an error is over soon by itself, so that it is waited for without a word.
+func isPassing(err error) bool { return errors.Is(err, provider.ErrBusy) || errors.Is(err, provider.ErrListing) }
+
 // jittered adds up to half, so that what waits together does not come back together.
 func jittered(d time.Duration) time.Duration {
 	return d + rand.N(d/2+1) //nolint:gosec // a delay is no secret
@@ -136,7 +139,7 @@ func jittered(d time.Duration) time.Duration {
 
 // blocked records why the Sandbox is not Ready, and has it tried again where that is of use.
 func (p *sandboxPass) blocked(ctx context.Context, err error) (ctrl.Result, error) {
-	if errors.Is(err, provider.ErrBusy) {
+	if isPassing(err) {
 		return retryLater(err)
 	}
 	if noPlace, ok := errors.AsType[*placeError](err); ok {

@@ -179,6 +179,7 @@ func (s *settings) check() error {
 }
 
 func run(ctx context.Context, s *settings, registry *backends.Registry) error {
+	begun := endAtOnce(ctx)
 	if err := s.check(); err != nil {
 		return err
 	}
@@ -231,7 +232,14 @@ func run(ctx context.Context, s *settings, registry *backends.Registry) error {
 	defer stopTracing()
 	ctrl.Log.Info("Starting", "version", s.version, "installation", s.installation, "namespace", s.namespace, "shard", shard.Name,
 		"instances", shard.Instances)
-	return mgr.Start(untilDrained(ctx, options.Drain, s.drainTimeout))
+	if !begun() {
+		return nil
+	}
+	if err = mgr.Start(untilDrained(ctx, options.Drain, s.drainTimeout)); err != nil && isCut(ctx, mgr) {
+		ctrl.Log.Info("Asked to end while starting", "cause", err.Error())
+		return nil
+	}
+	return err
 }
 
 func newManager(config *rest.Config, s *settings) (ctrl.Manager, controller.Shard, error) {

@@ -5,6 +5,7 @@ package manager
 
 import (
 	"context"
+	"os"
 	"time"
 
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -25,4 +26,26 @@ func untilDrained(asked context.Context, drain *controller.Drain, atMost time.Du
 		}
 	})
 	return ending
+}
+
+// endAtOnce has the process end as soon as it is asked to, until the function that it returns is called: before it has begun there is
+// nothing to wait for, but the answer of an API server that may never give one.
+func endAtOnce(asked context.Context) (begun func() bool) {
+	return context.AfterFunc(asked, func() {
+		ctrl.Log.Info("Asked to end while starting")
+		os.Exit(0)
+	})
+}
+
+// isCut says that an error is no more than a start cut short: the process was asked to end before it worked on anything.
+func isCut(asked context.Context, mgr ctrl.Manager) bool {
+	if asked.Err() == nil {
+		return false
+	}
+	select {
+	case <-mgr.Elected():
+		return false
+	default:
+		return true
+	}
 }

@@ -152,7 +152,7 @@ func (d *Doors) build(
 		identity: p.Identity(), namespace: p.Object.GetNamespace(), registration: registration, backend: backend,
 		fingerprint: digest(registration, config), generation: p.Object.GetGeneration(),
 		secrets: secretValues(config.Credentials), key: accountKey(registration, config),
-		credentials: config.Credentials, endpoint: config.Endpoint, standing: &standing{}, lease: lease,
+		credentials: config.Credentials, endpoint: config.Endpoint, standing: &standing{since: time.Now()}, lease: lease,
 	}, nil
 }
 

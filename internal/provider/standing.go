@@ -4,6 +4,7 @@
 package provider
 
 import (
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -15,7 +16,10 @@ import (
 // never found again, so NotFound is believed only of an account that was seen to have what it should.
 
 // standing is what is known about an account from one provider's point of view; 0 = it was not listed yet.
-type standing struct{ is atomic.Int32 }
+type standing struct {
+	is    atomic.Int32
+	since time.Time
+}
 
 const (
 	// verified: the account has what it should have.
@@ -24,8 +28,16 @@ const (
 	changed
 )
 
-// verifyDelay is how soon to come again while an account was not listed yet.
-const verifyDelay = time.Second
+const (
+	// verifyDelay is how soon to come again while an account was not listed yet.
+	verifyDelay = time.Second
+	// firstList is how long the first list of an account may take until it is worth a word.
+	firstList = 10 * time.Second
+)
+
+// ErrListing says that the first list of an account, as each start makes one, is under way: until then NotFound is not believed.
+// That is over soon, so nothing needs to be told of it; come again.
+var ErrListing = errors.New("the sandboxes of the account are being listed")
 
 // Verify says that the account has the remotes that it should have: from now on NotFound is believed.
 func (d *Door) Verify() { d.standing.is.Store(verified) }
@@ -55,6 +67,9 @@ func (d *Door) believe(operation string, notFound error) error {
 	default:
 		err := backends.Errorf(backends.Unavailable, d.registration.Name, operation,
 			"the sandboxes of the account were not listed yet, so that what is not found may still be there")
+		if time.Since(d.standing.since) < firstList {
+			err.Err = ErrListing
+		}
 		err.RetryAfter = verifyDelay
 		return err
 	}

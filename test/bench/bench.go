@@ -50,7 +50,7 @@ type Program struct {
 	arguments []string
 }
 
-func floor() Program { return Program{Name: Floor} }
+func floor(arguments ...string) Program { return Program{Name: Floor, arguments: arguments} }
 
 func manager(arguments ...string) Program {
 	return Program{Name: Manager, arguments: append([]string{

@@ -2,14 +2,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command floor is a bare controller that makes the writes of the protocols and nothing else: for a Sandbox a patch of the metadata
-// with a lock, then one of the status, and for a SandboxExec two patches of the status. Nothing that keeps the protocols can be faster
-// on the same machine, so it is what the manager is measured against.
+// with a lock, then one of the status, and for a SandboxExec two patches of the status. In the place of a provider it waits, for as
+// long as it is told. Nothing that keeps the protocols can be faster on the same machine, so it is what the manager is measured against.
 package main
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"os"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -30,7 +32,26 @@ const workers = 128
 
 const journal = "floor.sandboxes.run/journal"
 
-type sandboxes struct{ client.Client }
+// sandboxes is the reconciler of Sandboxes.
+type sandboxes struct {
+	client.Client
+
+	// delay is how long to make a sandbox takes, and to destroy it.
+	delay time.Duration
+}
+
+// provider takes its time.
+func (r sandboxes) provider(ctx context.Context) error {
+	if r.delay == 0 {
+		return nil
+	}
+	select {
+	case <-time.After(r.delay):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 // Reconcile makes a Sandbox Ready, or lets it go.
 func (r sandboxes) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
@@ -41,6 +62,9 @@ func (r sandboxes) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Re
 	before := sandbox.DeepCopy()
 	locked := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 	if sandbox.DeletionTimestamp != nil {
+		if err := r.provider(ctx); err != nil {
+			return ctrl.Result{}, err
+		}
 		controllerutil.RemoveFinalizer(&sandbox, v1alpha1.SandboxFinalizer)
 		return ctrl.Result{}, client.IgnoreNotFound(r.Patch(ctx, &sandbox, locked))
 	}
@@ -50,6 +74,9 @@ func (r sandboxes) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Re
 	controllerutil.AddFinalizer(&sandbox, v1alpha1.SandboxFinalizer)
 	metav1.SetMetaDataAnnotation(&sandbox.ObjectMeta, journal, "1")
 	if err := r.Patch(ctx, &sandbox, locked); err != nil {
+		return ctrl.Result{}, err
+	}
+	if err := r.provider(ctx); err != nil {
 		return ctrl.Result{}, err
 	}
 	before = sandbox.DeepCopy()
@@ -82,14 +109,16 @@ func (r execs) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result
 }
 
 func main() {
+	delay := flag.Duration("delay", 0, "how long to make a sandbox takes, and to destroy it")
+	flag.Parse()
 	ctrl.SetLogger(zap.New())
-	if err := run(); err != nil {
+	if err := run(*delay); err != nil {
 		ctrl.Log.Error(err, "The floor ends with an error")
 		os.Exit(1)
 	}
 }
 
-func run() error {
+func run(delay time.Duration) error {
 	scheme := runtime.NewScheme()
 	utilruntime.Must(v1alpha1.AddToScheme(scheme))
 	config, err := ctrl.GetConfig()
@@ -106,7 +135,7 @@ func run() error {
 	}
 	options := controller.Options{MaxConcurrentReconciles: workers}
 	err = errors.Join(
-		ctrl.NewControllerManagedBy(mgr).For(&v1alpha1.Sandbox{}).WithOptions(options).Complete(sandboxes{mgr.GetClient()}),
+		ctrl.NewControllerManagedBy(mgr).For(&v1alpha1.Sandbox{}).WithOptions(options).Complete(sandboxes{mgr.GetClient(), delay}),
 		ctrl.NewControllerManagedBy(mgr).For(&v1alpha1.SandboxExec{}).WithOptions(options).Complete(execs{mgr.GetClient()}))
 	if err != nil {
 		return err

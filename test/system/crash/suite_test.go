@@ -7,7 +7,8 @@
 // that each object that lives has exactly one remote, those that are gone have none, and each command ran exactly once.
 //
 // sandbox_test.go kills it while it makes and destroys remotes, exec_test.go while commands run. table_test.go goes through
-// every step of a run in every situation, and leaders_test.go has two managers that take each other's place.
+// every step of a run in every situation, leaders_test.go has two managers that take each other's place, and start_test.go
+// one that is asked to end before it has begun.
 package crash_test
 
 import (

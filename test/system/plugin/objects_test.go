@@ -8,14 +8,19 @@ package plugin_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
+	"github.com/sandbox-operator/sandbox-operator/internal/plugin/cli"
+	"github.com/sandbox-operator/sandbox-operator/test/builders"
 	"github.com/sandbox-operator/sandbox-operator/test/system/testbed"
 )
 
@@ -78,5 +83,24 @@ var _ = Describe("A sandbox on the command line", func() {
 		here.succeeds(ctx, "create", "box", "--provider", "local", "--wait")
 		Expect(here.sandbox(ctx, "__complete", "exec", "").Out).To(HavePrefix("box\tRunning\n:4\n"))
 		Expect(here.sandbox(ctx, "__complete", "run", "--provider", "").Out).To(ContainSubstring("local\tlocal\n"))
+	})
+
+	It("is listed whole where the API server gives only a part at once", func(ctx context.Context) {
+		const many = cli.PageSize + 1
+		group, grouped := errgroup.WithContext(ctx)
+		group.SetLimit(20)
+		for i := range many {
+			group.Go(func() error {
+				sandbox := builders.MakeSandbox(here.Namespace, fmt.Sprintf("box-%d", i)).Obj()
+				sandbox.Labels = map[string]string{v1alpha1.ShardLabel: "nobody"} // so that nothing is made
+				return bed.Client.Create(grouped, sandbox)
+			})
+		}
+		Expect(group.Wait()).To(Succeed())
+		for _, arguments := range [][]string{{"get", "--no-headers"}, {"get", "-o", "name"}} {
+			Expect(strings.Count(here.succeeds(ctx, arguments...), "\n")).To(Equal(many))
+		}
+		completed := here.sandbox(ctx, "__complete", "exec", "").Out
+		Expect(strings.Count(completed, "\n")).To(Equal(many+1), "with the directive at the end")
 	})
 })

@@ -116,6 +116,19 @@ func (m *Manager) Kill() error {
 	return nil
 }
 
+// Stop asks it to end, waits until it has, and fails where it says that it failed.
+func (m *Manager) Stop() error {
+	if err := m.command.Process.Signal(syscall.SIGTERM); err != nil {
+		return fmt.Errorf("stopping the manager: %w", err)
+	}
+	select {
+	case <-m.ended:
+		return unlessTerminated(m.err)
+	case <-time.After(stopTime):
+		return errors.Join(errors.New("the manager does not end when it is asked to"), m.command.Process.Kill())
+	}
+}
+
 // Running is the manager of StartManager; nil = none runs.
 func (b *Bed) Running() *Manager {
 	b.mutex.Lock()
@@ -157,15 +170,7 @@ func (b *Bed) StopManager() error {
 	if err != nil {
 		return err
 	}
-	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil {
-		return fmt.Errorf("stopping the manager: %w", err)
-	}
-	select {
-	case <-p.ended:
-		return unlessTerminated(p.err)
-	case <-time.After(stopTime):
-		return errors.Join(errors.New("the manager does not end when it is asked to"), p.command.Process.Kill())
-	}
+	return p.Stop()
 }
 
 // unlessTerminated takes it for a clean end that a manager which had just been started was not yet ready to be asked.
