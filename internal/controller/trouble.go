@@ -130,7 +130,9 @@ func asRetry(err error) error {
 }
 
 // isPassing says that an error is over soon by itself, so that it is waited for without a word.
-func isPassing(err error) bool { return errors.Is(err, provider.ErrBusy) || errors.Is(err, provider.ErrListing) }
+func isPassing(err error) bool {
+	return errors.Is(err, provider.ErrBusy) || errors.Is(err, provider.ErrListing)
+}
 
 // jittered adds up to half, so that what waits together does not come back together.
 func jittered(d time.Duration) time.Duration {

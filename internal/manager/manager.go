@@ -35,6 +35,7 @@ import (
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
 	"github.com/sandbox-operator/sandbox-operator/internal/controller"
 	"github.com/sandbox-operator/sandbox-operator/internal/metrics"
+	"github.com/sandbox-operator/sandbox-operator/internal/slim"
 )
 
 // mostVerbose is the highest level at which the Kubernetes client logs no bodies of requests and answers.
@@ -235,11 +236,7 @@ func run(ctx context.Context, s *settings, registry *backends.Registry) error {
 	if !begun() {
 		return nil
 	}
-	if err = mgr.Start(untilDrained(ctx, options.Drain, s.drainTimeout)); err != nil && isCut(ctx, mgr) {
-		ctrl.Log.Info("Asked to end while starting", "cause", err.Error())
-		return nil
-	}
-	return err
+	return unlessCut(ctx, mgr, mgr.Start(untilDrained(ctx, options.Drain, s.drainTimeout)))
 }
 
 func newManager(config *rest.Config, s *settings) (ctrl.Manager, controller.Shard, error) {
@@ -262,6 +259,7 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, controller.Shar
 		LeaseDuration:                 &s.lease.duration,
 		RenewDeadline:                 &s.lease.renewDeadline,
 		RetryPeriod:                   &s.lease.retryPeriod,
+		NewCache:                      slim.NewCache,
 		Cache:                         cache.Options{DefaultTransform: controller.StripFinished, ByObject: s.shards.selected()},
 		Client: client.Options{Cache: &client.CacheOptions{
 			// Secrets and ConfigMaps are read when they are used, and kept nowhere.

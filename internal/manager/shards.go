@@ -15,6 +15,7 @@ import (
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 	"github.com/sandbox-operator/sandbox-operator/internal/controller"
+	"github.com/sandbox-operator/sandbox-operator/internal/slim"
 )
 
 // Where one instance is not enough, several work side by side, each on the objects with its label. docs/scaling.md tells how.
@@ -87,11 +88,11 @@ func (s *shardFlags) others(mgr ctrl.Manager, options cache.Options) (cache.Cach
 	if shard.Follows {
 		return nil, nil //nolint:nilnil // who follows needs none
 	}
-	options.HTTPClient, options.Scheme, options.Mapper = mgr.GetHTTPClient(), mgr.GetScheme(), mgr.GetRESTMapper()
+	options.Scheme, options.Mapper = mgr.GetScheme(), mgr.GetRESTMapper()
 	options.ByObject = map[client.Object]cache.ByObject{
 		&v1alpha1.Sandbox{}: {Label: shard.OthersSelector(), Transform: controller.StripOther},
 	}
-	others, err := cache.New(mgr.GetConfig(), options)
+	others, err := slim.NewCache(mgr.GetConfig(), options)
 	if err != nil {
 		return nil, fmt.Errorf("making the cache of the other instances' sandboxes: %w", err)
 	}

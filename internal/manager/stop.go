@@ -37,15 +37,17 @@ func endAtOnce(asked context.Context) (begun func() bool) {
 	})
 }
 
-// isCut says that an error is no more than a start cut short: the process was asked to end before it worked on anything.
-func isCut(asked context.Context, mgr ctrl.Manager) bool {
-	if asked.Err() == nil {
-		return false
+// unlessCut is the error with which a manager ended, or nil where that only means that its start was cut short: the process was asked
+// to end before it worked on anything.
+func unlessCut(asked context.Context, mgr ctrl.Manager, err error) error {
+	if err == nil || asked.Err() == nil {
+		return err
 	}
 	select {
 	case <-mgr.Elected():
-		return false
+		return err
 	default:
-		return true
+		ctrl.Log.Info("Asked to end while starting", "cause", err.Error())
+		return nil
 	}
 }
