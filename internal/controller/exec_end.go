@@ -97,13 +97,26 @@ func (p *execPass) sandboxLost(ctx context.Context) (ctrl.Result, error) {
 	e := ending{outcome: v1alpha1.OutcomeSandboxLost, reason: v1alpha1.ReasonSandboxDeleted,
 		message: "The Sandbox was deleted, or another has its name, before the command's end was known"}
 	if p.sandbox != nil && string(p.sandbox.UID) == p.exec.Status.SandboxUID && p.sandbox.DeletionTimestamp == nil {
-		e.reason = v1alpha1.ReasonRemoteGone
-		e.message = "The sandbox at the provider ended before the command's end was known"
-		if p.sandbox.Status.State == v1alpha1.SandboxStopped {
-			e.reason = v1alpha1.ReasonRemoteStopped
-		}
+		e.reason, e.message = remoteLost(p.sandbox)
 	}
 	return p.endUnstarted(ctx, e)
+}
+
+// remoteLost says of a run what its Sandbox knows of the end of its remote, in the words that the run has where it finds that out itself.
+func remoteLost(sandbox *v1alpha1.Sandbox) (reason, message string) {
+	ready := meta.FindStatusCondition(sandbox.Status.Conditions, v1alpha1.ConditionReady)
+	switch state := sandbox.Status.State; {
+	case state == v1alpha1.SandboxStopped && ready != nil:
+		return v1alpha1.ReasonRemoteStopped, ready.Message
+	case state == v1alpha1.SandboxGone && ready != nil &&
+		(ready.Reason == v1alpha1.ReasonExpired || ready.Reason == v1alpha1.ReasonIdleTimeout):
+		return v1alpha1.ReasonRemoteGone, ready.Message
+	case state == v1alpha1.SandboxGone:
+		return v1alpha1.ReasonRemoteGone, goneMessage
+	default:
+		// Another was made in its place since.
+		return v1alpha1.ReasonRemoteGone, "The sandbox at the provider ended before the command's end was known"
+	}
 }
 
 // end records how the run ended, or how an attempt ended that is followed by another, and lets the object go. Where the object

@@ -182,15 +182,12 @@ func (p *execPass) lostAtProvider(ctx context.Context, door *provider.Door) (ctr
 	switch {
 	case errors.Is(err, backends.NotFound):
 		return p.endUnstarted(ctx, ending{outcome: v1alpha1.OutcomeSandboxLost, reason: v1alpha1.ReasonRemoteGone,
-			message: "The sandbox at the provider is gone"})
+			message: goneMessage})
 	case err != nil:
 		return retryLater(err)
 	case remote.State == backends.StateStopped:
-		message := "The sandbox at the provider ended by itself"
-		if remote.Reason != "" {
-			message += ": " + remote.Reason
-		}
-		return p.endUnstarted(ctx, ending{outcome: v1alpha1.OutcomeSandboxLost, reason: v1alpha1.ReasonRemoteStopped, message: message})
+		return p.endUnstarted(ctx, ending{outcome: v1alpha1.OutcomeSandboxLost, reason: v1alpha1.ReasonRemoteStopped,
+			message: stoppedMessage(remote.Reason)})
 	default:
 		return ctrl.Result{RequeueAfter: jittered(pausedPoll)}, nil
 	}

@@ -241,12 +241,14 @@ func (p *execPass) doorTo(ctx context.Context, identity *v1alpha1.ProviderIdenti
 // blocked records why the command was not started yet, and tries again until the start deadline.
 func (p *execPass) blocked(ctx context.Context, err error) (ctrl.Result, error) {
 	t, ok := troubleOf(err)
-	if !ok || isPassing(err) {
+	if !ok {
 		return retryLater(err)
 	}
-	p.setProgress(v1alpha1.ConditionReconciling, t.reason, "The command was not started yet: "+t.message)
-	if err := p.record(ctx); err != nil {
-		return ctrl.Result{}, err
+	if !isPassing(err) {
+		p.setProgress(v1alpha1.ConditionReconciling, t.reason, "The command was not started yet: "+t.message)
+		if err := p.record(ctx); err != nil {
+			return ctrl.Result{}, err
+		}
 	}
 	result, err := retryLater(err)
 	if result.RequeueAfter > 0 {

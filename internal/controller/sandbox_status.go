@@ -149,11 +149,20 @@ func (p *sandboxPass) guessWhoPaused() pausedBy {
 	}
 }
 
-func (p *sandboxPass) observedStopped(reason string) {
-	message := "The sandbox ended by itself"
-	if reason != "" {
-		message += ": " + reason
+// goneMessage is said of a remote that the provider does not know any more.
+const goneMessage = "The sandbox does not exist at the provider any more"
+
+// stoppedMessage is said of a remote that ended by itself, for a reason that is known, or empty.
+func stoppedMessage(reason string) string {
+	const message = "The sandbox ended by itself"
+	if reason == "" {
+		return message
 	}
+	return message + ": " + reason
+}
+
+func (p *sandboxPass) observedStopped(reason string) {
+	message := stoppedMessage(reason)
 	if p.recreates() {
 		p.lostOnce(v1alpha1.SandboxStopped, message)
 		return
@@ -190,10 +199,10 @@ func (p *sandboxPass) lost() {
 	case !idleAt.IsZero() && !p.now.Before(idleAt) && p.life.OnIdle != v1alpha1.OnIdlePause:
 		p.finish(v1alpha1.SandboxGone, v1alpha1.ReasonIdleTimeout, p.idleMessage())
 	case p.recreates():
-		p.lostOnce(v1alpha1.SandboxGone, "The sandbox does not exist at the provider any more")
+		p.lostOnce(v1alpha1.SandboxGone, goneMessage)
 	default:
 		p.finish(v1alpha1.SandboxGone, v1alpha1.ReasonRemoteGone,
-			"The sandbox does not exist at the provider any more; delete this object and create it again for a new one")
+			goneMessage+"; delete this object and create it again for a new one")
 	}
 }
 

@@ -180,35 +180,48 @@ func (s *settings) check() error {
 }
 
 func run(ctx context.Context, s *settings, registry *backends.Registry) error {
-	begun := endAtOnce(ctx)
-	if err := s.check(); err != nil {
+	begin := endAtOnce(ctx)
+	start, err := prepare(ctx, s, registry)
+	if !begin() {
+		// What failed, failed because of that.
+		return nil
+	}
+	if err != nil {
 		return err
+	}
+	return start()
+}
+
+// prepare does all that has no effect yet, and returns what has.
+func prepare(ctx context.Context, s *settings, registry *backends.Registry) (start func() error, err error) {
+	if err := s.check(); err != nil {
+		return nil, err
 	}
 	if s.backends != "" {
 		if err := registry.Enable(strings.Split(s.backends, ",")...); err != nil {
-			return fmt.Errorf("--backends: %w", err)
+			return nil, fmt.Errorf("--backends: %w", err)
 		}
 	}
 	reach, err := backends.ParseReach(s.providerHosts)
 	if err != nil {
-		return fmt.Errorf("--provider-hosts: %w", err)
+		return nil, fmt.Errorf("--provider-hosts: %w", err)
 	}
 	if s.watched, err = parseNamespaces(s.namespaces); err != nil {
-		return fmt.Errorf("--namespaces: %w", err)
+		return nil, fmt.Errorf("--namespaces: %w", err)
 	}
 	config, err := ctrl.GetConfig()
 	if err != nil {
-		return fmt.Errorf("finding the cluster (set KUBECONFIG or --kubeconfig): %w", err)
+		return nil, fmt.Errorf("finding the cluster (set KUBECONFIG or --kubeconfig): %w", err)
 	}
 	// The API server's own fairness bounds the operator better than a fixed rate.
 	config.QPS = -1
 	mgr, shard, err := newManager(config, s)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if s.installation == "" {
 		if s.installation, err = installationID(ctx, mgr.GetAPIReader(), s); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	options := controller.Options{
@@ -224,19 +237,18 @@ func run(ctx context.Context, s *settings, registry *backends.Registry) error {
 		}
 	}
 	if err := controller.Setup(ctx, mgr, options); err != nil {
-		return err
+		return nil, err
 	}
 	stopTracing, err := s.startTelling(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer stopTracing()
-	ctrl.Log.Info("Starting", "version", s.version, "installation", s.installation, "namespace", s.namespace, "shard", shard.Name,
-		"instances", shard.Instances)
-	if !begun() {
-		return nil
-	}
-	return unlessCut(ctx, mgr, mgr.Start(untilDrained(ctx, options.Drain, s.drainTimeout)))
+	return func() error {
+		defer stopTracing()
+		ctrl.Log.Info("Starting", "version", s.version, "installation", s.installation, "namespace", s.namespace, "shard", shard.Name,
+			"instances", shard.Instances)
+		return unlessCut(ctx, mgr, mgr.Start(untilDrained(ctx, options.Drain, s.drainTimeout)))
+	}, nil
 }
 
 func newManager(config *rest.Config, s *settings) (ctrl.Manager, controller.Shard, error) {

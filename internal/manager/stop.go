@@ -29,16 +29,16 @@ func untilDrained(asked context.Context, drain *controller.Drain, atMost time.Du
 }
 
 // endAtOnce has the process end as soon as it is asked to, until the function that it returns is called: before it has begun there is
-// nothing to wait for, but the answer of an API server that may never give one.
-func endAtOnce(asked context.Context) (begun func() bool) {
+// nothing to wait for, but the answer of an API server that may never give one. The function says whether it was not asked so far.
+func endAtOnce(asked context.Context) (begin func() bool) {
 	return context.AfterFunc(asked, func() {
-		ctrl.Log.Info("Asked to end while starting")
+		ctrl.Log.Info("Asked to end before it had begun")
 		os.Exit(0)
 	})
 }
 
-// unlessCut is the error with which a manager ended, or nil where that only means that its start was cut short: the process was asked
-// to end before it worked on anything.
+// unlessCut is the error with which a manager ended, or nil where the process was asked to end before it worked on anything: then it
+// mostly says no more than that caches could not be filled.
 func unlessCut(asked context.Context, mgr ctrl.Manager, err error) error {
 	if err == nil || asked.Err() == nil {
 		return err
@@ -47,7 +47,7 @@ func unlessCut(asked context.Context, mgr ctrl.Manager, err error) error {
 	case <-mgr.Elected():
 		return err
 	default:
-		ctrl.Log.Info("Asked to end while starting", "cause", err.Error())
+		ctrl.Log.Error(err, "Asked to end before it had begun")
 		return nil
 	}
 }

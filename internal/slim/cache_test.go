@@ -46,7 +46,9 @@ func TestACacheReadsNoOutputOfFinishedRunsFromARealAPIServer(t *testing.T) {
 	}
 	prints := func(s *v1alpha1.SandboxExecStatus) {
 		s.StartTime, s.Attempt, s.Incarnation, s.SandboxID, s.SandboxUID = new(metav1.Now()), 1, 1, "id", "uid"
-		s.Stdout = &v1alpha1.StreamStatus{Encoding: v1alpha1.EncodingUTF8, Head: "printed", Bytes: new(int64(7)), Retention: v1alpha1.RetentionComplete}
+		s.Stdout = &v1alpha1.StreamStatus{
+			Encoding: v1alpha1.EncodingUTF8, Head: "printed", Bytes: new(int64(7)), Retention: v1alpha1.RetentionComplete,
+		}
 	}
 	finish := func(s *v1alpha1.SandboxExecStatus) {
 		s.Outcome, s.ExitCode, s.CompletionTime = v1alpha1.OutcomeSucceeded, new(int32(0)), new(metav1.Now())
@@ -66,11 +68,13 @@ func TestACacheReadsNoOutputOfFinishedRunsFromARealAPIServer(t *testing.T) {
 		stop()
 		<-ended
 	}()
+	// How soon it is started, and its informer has synced, is nobody's promise.
 	cached := func(name string) (*v1alpha1.SandboxExec, error) {
 		exec := &v1alpha1.SandboxExec{}
 		return exec, objects.Get(ctx, client.ObjectKey{Namespace: "default", Name: name}, exec)
 	}
-	g.Expect(cached("runs")).To(HaveField("Status.Stdout.Head", "printed"), "of a run that goes on, all is read")
+	g.Eventually(func() (*v1alpha1.SandboxExec, error) { return cached("runs") }).WithTimeout(20*time.Second).
+		Should(HaveField("Status.Stdout.Head", "printed"), "of a run that goes on, all is read")
 	end("told-of", func(s *v1alpha1.SandboxExecStatus) {
 		prints(s)
 		finish(s)

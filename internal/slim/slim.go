@@ -3,7 +3,7 @@
 
 // Package slim leaves out of what the API server sends to a cache what the cache keeps nothing of anyway: managed fields, and what
 // finished runs have printed. Ten thousand runs with full output are half a gigabyte, which a Kubernetes client reads half a dozen
-// times over until an object comes of it; here all that is passed over once, before the client sees it.
+// times over until an object comes of it; here all that is passed over before the client sees it.
 //
 // transport.go is where it stands between client and API server, and this file what it does to one answer or one event of a watch.
 package slim
@@ -74,7 +74,7 @@ func (s *slimmer) status(name string) error {
 	switch {
 	case name == `"outcome"`:
 		outcome, err := s.read.ReadValue()
-		s.finished = len(outcome) > len(noText)
+		s.finished = outcome.Kind() == jsontext.KindString && len(outcome) > len(noText)
 		return err
 	case s.finished && (name == `"stdout"` || name == `"stderr"`):
 		return s.members(s.leaving(noText, `"head"`, `"tail"`))

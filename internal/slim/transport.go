@@ -4,6 +4,7 @@
 package slim
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -38,6 +39,9 @@ func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
 // NewCache is cache.New for a cache whose transform leaves out the same.
 func NewCache(config *rest.Config, options cache.Options) (cache.Cache, error) {
 	config = rest.CopyConfig(config)
+	if config.UserAgent == "" {
+		config.UserAgent = rest.DefaultKubernetesUserAgent()
+	}
 	config.Wrap(Transport)
 	var err error
 	if options.HTTPClient, err = rest.HTTPClientFor(config); err != nil {
@@ -87,6 +91,9 @@ func (r *reader) Read(p []byte) (int, error) {
 			if r.body.err != nil && r.body.err != io.EOF { //nolint:errorlint // io.EOF is never wrapped
 				// Clients tell the errors of connections apart by their types.
 				return 0, r.body.err
+			}
+			if errors.Is(err, io.ErrUnexpectedEOF) {
+				return 0, io.ErrUnexpectedEOF
 			}
 			return 0, err
 		}

@@ -41,6 +41,7 @@ var rules = []struct {
 	{"internal/backends/all", []string{"internal/backends/..."}},
 	{"internal/backends/...", []string{"internal/backends", "internal/backends/web", "internal/backends/wrapper"}},
 	{"internal/metrics", nil},
+	{"internal/slim", []string{"api/..."}},
 	{"internal/tracing", []string{"api/..."}},
 	{"internal/provider/...", []string{"internal/backends", "internal/metrics", "internal/tracing", "api/..."}},
 	{"internal/execution/...", []string{"internal/provider/...", "internal/backends", "api/..."}},
@@ -50,7 +51,8 @@ var rules = []struct {
 		"internal/tracing", "api/...",
 	}},
 	{"internal/manager", []string{
-		"internal/controller", "internal/provider/...", "internal/backends", "internal/metrics", "internal/tracing", "api/...",
+		"internal/controller", "internal/provider/...", "internal/backends", "internal/metrics", "internal/slim", "internal/tracing",
+		"api/...",
 	}},
 	{"internal/plugin/...", []string{"api/...", "pkg/client/..."}},
 	{"cmd/kubectl-sandbox/...", []string{"internal/plugin"}},

@@ -42,10 +42,22 @@ func (b *backend) RunCommand(ctx context.Context, id string, command backends.Co
 		return b.reported(ctx, id, c)
 	case ctx.Err() != nil:
 		return backends.Result{}, ambiguous("the call ended before the command: %w", ctx.Err())
-	case !c.began && err != nil && isShellMissing(err.Error()):
+	case !c.began && b.hasNoShell(ctx, who.name, err):
 		return b.withoutShell(ctx, id, command)
 	}
 	return backends.Result{}, b.cutOff(ctx, id, c, err)
+}
+
+// hasNoShell says whether the shell was missing, by the error with which it was started. A server that can't start what it is asked to
+// start ends a connection on which input is still coming, which may reset it: then the reason is lost on its way, and looks like
+// success. So a shell that does nothing is asked for, to which no input comes.
+func (b *backend) hasNoShell(ctx context.Context, pod string, err error) bool {
+	if err == nil {
+		ctx, cancel := context.WithTimeout(ctx, lookTime)
+		defer cancel()
+		err = b.stream(ctx, pod, []string{"/bin/sh", "-c", ":"}, streams{in: strings.NewReader(""), out: io.Discard, err: io.Discard})
+	}
+	return err != nil && isShellMissing(err.Error())
 }
 
 // call is one command on its way.

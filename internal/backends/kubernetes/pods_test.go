@@ -155,6 +155,16 @@ var _ = Describe("A sandbox's pod", func() {
 		Expect(string(result.Stdout)).To(Equal("once"))
 	})
 
+	It("is known to have no shell also where the reason is lost on its way", func(ctx SpecContext) {
+		b := connectWith(config(map[string]any{"firstProcess": "Image"}))
+		r := request()
+		r.Source.Image = "example.com/no-shell-reset:1"
+		remote := running(ctx, b, r)
+		result, err := b.RunCommand(ctx, remote.ID, backends.Command{Argv: []string{"tr", "a-z", "A-Z"}, Stdin: []byte("in")})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(string(result.Stdout)).To(Equal("IN"))
+	})
+
 	It("runs what an image without a shell has, as far as that goes", func(ctx SpecContext) {
 		b := connectWith(config(map[string]any{"firstProcess": "Image"}))
 		r := request()

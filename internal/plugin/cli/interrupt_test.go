@@ -6,6 +6,7 @@
 package cli
 
 import (
+	"os/signal"
 	"syscall"
 	"testing"
 	"time"
@@ -15,6 +16,9 @@ import (
 
 func TestWhatEndsACommandLetsItClearUp(t *testing.T) {
 	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		if signal.Ignored(s) {
+			continue // as under nohup, where it is to stay so
+		}
 		g := NewWithT(t)
 		ctx, stop := UntilInterrupted(t.Context())
 		g.Expect(syscall.Kill(syscall.Getpid(), s)).To(Succeed())

@@ -107,13 +107,16 @@ func serveExec(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	query := r.URL.Query()
-	remotecommand.ServeExec(w, r, executor{query.Get("dir"), query.Get("without")}, "", "", "", query["command"], options,
+	remotecommand.ServeExec(w, r, executor{query.Get("dir"), query.Get("without"), query.Get("resets") == "true"}, "", "", "", query["command"], options,
 		idleTimeout, time.Minute, remotecommand.SupportedStreamingProtocols)
 }
 
 // executor runs commands. As with a real runtime, a command goes on when its client is gone, and the call lasts until everybody has let go
 // of the streams.
-type executor struct{ dir, without string }
+type executor struct {
+	dir, without string
+	resets       bool
+}
 
 // ExecInContainer implements remotecommand.Executor.
 func (e executor) ExecInContainer(
@@ -123,6 +126,11 @@ func (e executor) ExecInContainer(
 	command, err := process{Argv: argv, Dir: e.dir}.command()
 	if e.without != "" && len(argv) > 0 && filepath.Base(argv[0]) == e.without {
 		err = fmt.Errorf("exec: %q: stat %s: no such file or directory", argv[0], argv[0])
+	}
+	if err != nil && e.resets {
+		if n, _ := io.ReadFull(in, make([]byte, 1)); n > 0 {
+			return nil
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("failed to exec in container: failed to start exec \"0123456789abcdef0123456789abcdef\": "+

@@ -195,6 +195,7 @@ func (k *Kubelet) serve(w http.ResponseWriter, r *http.Request) {
 		query := out.Out.URL.Query()
 		query.Set("dir", p.workingDir)
 		query.Set("without", p.without)
+		query.Set("resets", strconv.FormatBool(p.resets))
 		out.Out.URL.RawQuery = query.Encode()
 	}}
 	proxy.ServeHTTP(w, r)

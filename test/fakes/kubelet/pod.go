@@ -35,7 +35,8 @@ type everything struct{ fields.Selector }
 func (everything) String() string { return "" }
 
 // Image tells by its name what a node does with an image: those of the host registry.invalid can't be pulled, those that have capitals
-// are no names, and those with "no-shell" have no /bin/sh. All others are there.
+// are no names, and those with "no-shell" have no /bin/sh; where it is "no-shell-reset", a command that can't be started and has input to
+// come is answered by a connection that is reset, in which the reason is lost. All others are there.
 type Image string
 
 func (i Image) trouble() (reason, message string) {
@@ -56,6 +57,7 @@ var users = map[int64]string{0: "root", 1000: "daytona", 1001: "user", 65534: "n
 type pod struct {
 	kubelet                  *Kubelet
 	namespace, name, without string
+	resets                   bool
 	uid                      types.UID
 	workingDir, disk, ip     string
 	// news has the latest that the API server said; gone is closed when the pod is not there any more, and killed says why it was.
@@ -82,6 +84,7 @@ func newPod(k *Kubelet, found *corev1.Pod, number int) *pod {
 		if strings.Contains(found.Spec.Containers[0].Image, "no-shell") {
 			p.without = "sh"
 		}
+		p.resets = strings.Contains(found.Spec.Containers[0].Image, "no-shell-reset")
 	}
 	if p.workingDir == "" {
 		p.workingDir = "/"

@@ -28,6 +28,7 @@ var _ = Describe("A manager that starts", func() {
 			Eventually(ctx, hold.Reached(), testbed.Patience).Should(BeClosed(), bed.LogTail)
 			Expect(starting.Stop()).To(Succeed(), bed.LogTail)
 		},
+		Entry("while it looks which cluster it is in", func(r apiproxy.Request) bool { return r.Resource == "namespaces" }),
 		Entry("before it has read anything", func(apiproxy.Request) bool { return true }),
 		Entry("while it reads the Sandboxes", func(r apiproxy.Request) bool { return r.Resource == "sandboxes" }),
 	)

@@ -123,7 +123,7 @@ func (m *Manager) Stop() error {
 	}
 	select {
 	case <-m.ended:
-		return unlessTerminated(m.err)
+		return m.err
 	case <-time.After(stopTime):
 		return errors.Join(errors.New("the manager does not end when it is asked to"), m.command.Process.Kill())
 	}
@@ -170,7 +170,7 @@ func (b *Bed) StopManager() error {
 	if err != nil {
 		return err
 	}
-	return p.Stop()
+	return unlessTerminated(p.Stop())
 }
 
 // unlessTerminated takes it for a clean end that a manager which had just been started was not yet ready to be asked.
