@@ -107,7 +107,8 @@ func serveExec(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	query := r.URL.Query()
-	remotecommand.ServeExec(w, r, executor{query.Get("dir"), query.Get("without"), query.Get("resets") == "true"}, "", "", "", query["command"], options,
+	runs := executor{query.Get("dir"), query.Get("without"), query.Get("resets") == "true"}
+	remotecommand.ServeExec(w, r, runs, "", "", "", query["command"], options,
 		idleTimeout, time.Minute, remotecommand.SupportedStreamingProtocols)
 }
 
