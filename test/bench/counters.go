@@ -94,6 +94,21 @@ func (p *process) calls(ctx context.Context) (counts, error) {
 	})
 }
 
+// comparing is for how many seconds the manager has compared accounts with its Sandboxes, lists included.
+func (p *process) comparing(ctx context.Context) (float64, error) {
+	text, err := p.scrape(ctx)
+	if err != nil {
+		return 0, err
+	}
+	seconds, err := count(text, "controller_runtime_reconcile_time_seconds", func(labels map[string]string) string {
+		if name := labels["controller"]; name == "clustersandboxprovider" || name == "sandboxprovider" {
+			return name
+		}
+		return ""
+	})
+	return seconds.sum(), err
+}
+
 // awaitMetrics waits until the manager serves its metrics.
 func (p *process) awaitMetrics(ctx context.Context) error {
 	for began := time.Now(); p.metrics != ""; {
@@ -125,7 +140,8 @@ func (p *process) scrape(ctx context.Context) ([]byte, error) {
 	return io.ReadAll(response.Body)
 }
 
-// count sums the counters of a metric by the name that the function gives them; an empty one leaves a counter out.
+// count sums the counters of a metric, or what its histograms have summed up, by the name that the function gives them; an empty one
+// leaves one out.
 func count(text []byte, metric string, name func(labels map[string]string) string) (counts, error) {
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
@@ -135,7 +151,7 @@ func count(text []byte, metric string, name func(labels map[string]string) strin
 	all := counts{}
 	for _, m := range families[metric].GetMetric() {
 		if key := name(labelsOf(m)); key != "" {
-			all[key] += m.GetCounter().GetValue()
+			all[key] += m.GetCounter().GetValue() + m.GetHistogram().GetSampleSum()
 		}
 	}
 	return all, nil

@@ -130,20 +130,24 @@ func (p *play) idle(ctx context.Context, objects int) error {
 		return err
 	}
 	before, err := p.tally(ctx)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(p.process.resetPeak(), pause(ctx, howLong)); err != nil {
+	compared, err2 := p.process.comparing(ctx)
+	if err := errors.Join(err, err2, p.process.resetPeak(), pause(ctx, howLong)); err != nil {
 		return err
 	}
 	after, err := p.tally(ctx)
-	if err != nil {
+	scraped := time.Now()
+	comparedThen, err2 := p.process.comparing(ctx)
+	f.Values["scrapeMilliseconds"] = float64(time.Since(scraped).Microseconds()) / 1000
+	if err := errors.Join(err, err2); err != nil {
 		return err
 	}
 	f.Memory, f.Peak = mebibytes(after.used.memory), mebibytes(after.used.peak)
 	f.Values["writes"] = after.writes.minus(before.writes).sum()
 	since := after.calls.minus(before.calls)
 	f.Values["lists"], f.Values["callsButLists"] = since["list"], since.sum()-since["list"]
+	if lists := f.Values["lists"]; lists > 0 {
+		f.Values["inventorySeconds"] = (comparedThen - compared) / lists
+	}
 	f.Values["cpuPercent"] = 100 * (after.used.cpu - before.used.cpu).Seconds() / howLong.Seconds()
 	f.Values["memoryMiB"], f.Values["peakMiB"] = f.Memory, f.Peak
 	p.record(f)
