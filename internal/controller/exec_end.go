@@ -11,6 +11,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -103,15 +104,22 @@ func (p *execPass) sandboxLost(ctx context.Context) (ctrl.Result, error) {
 }
 
 // remoteLost says of a run what its Sandbox knows of the end of its remote, in the words that the run has where it finds that out itself.
+// What the Sandbox says while another is being made is not about that end.
 func remoteLost(sandbox *v1alpha1.Sandbox) (reason, message string) {
-	ready := meta.FindStatusCondition(sandbox.Status.Conditions, v1alpha1.ConditionReady)
-	switch state := sandbox.Status.State; {
-	case state == v1alpha1.SandboxStopped && ready != nil:
-		return v1alpha1.ReasonRemoteStopped, ready.Message
-	case state == v1alpha1.SandboxGone && ready != nil &&
-		(ready.Reason == v1alpha1.ReasonExpired || ready.Reason == v1alpha1.ReasonIdleTimeout):
-		return v1alpha1.ReasonRemoteGone, ready.Message
-	case state == v1alpha1.SandboxGone:
+	var says metav1.Condition
+	if ready := meta.FindStatusCondition(sandbox.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
+		says = *ready
+	}
+	switch sandbox.Status.State {
+	case v1alpha1.SandboxStopped:
+		if says.Reason == v1alpha1.ReasonRemoteStopped || says.Reason == v1alpha1.ReasonRecreating {
+			return v1alpha1.ReasonRemoteStopped, says.Message
+		}
+		return v1alpha1.ReasonRemoteStopped, stoppedMessage("")
+	case v1alpha1.SandboxGone:
+		if says.Reason == v1alpha1.ReasonExpired || says.Reason == v1alpha1.ReasonIdleTimeout {
+			return v1alpha1.ReasonRemoteGone, says.Message
+		}
 		return v1alpha1.ReasonRemoteGone, goneMessage
 	default:
 		// Another was made in its place since.

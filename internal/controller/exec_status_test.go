@@ -36,6 +36,33 @@ func TestCompletedAt(t *testing.T) {
 	}
 }
 
+func TestALostRunSaysWhatItsSandboxKnowsOfTheEnd(t *testing.T) {
+	const stopped, gone = v1alpha1.ReasonRemoteStopped, v1alpha1.ReasonRemoteGone
+	const oom = "The sandbox ended by itself: out of memory"
+	for name, c := range map[string]struct {
+		state                         v1alpha1.SandboxState
+		ready, message, reason, wants string
+	}{
+		"that it stopped":           {v1alpha1.SandboxStopped, stopped, oom, stopped, oom},
+		"and another comes":         {v1alpha1.SandboxStopped, v1alpha1.ReasonRecreating, oom, stopped, oom},
+		"not why no other comes":    {v1alpha1.SandboxStopped, v1alpha1.ReasonUnavailable, "away", stopped, stoppedMessage("")},
+		"that its time was over":    {v1alpha1.SandboxGone, v1alpha1.ReasonExpired, "60 seconds", gone, "60 seconds"},
+		"that nobody used it":       {v1alpha1.SandboxGone, v1alpha1.ReasonIdleTimeout, "idle", gone, "idle"},
+		"not what to do with it":    {v1alpha1.SandboxGone, gone, "delete this", gone, goneMessage},
+		"nothing, where it says so": {v1alpha1.SandboxGone, "", "", gone, goneMessage},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sandbox := &v1alpha1.Sandbox{Status: v1alpha1.SandboxStatus{State: c.state}}
+			if c.ready != "" {
+				sandbox.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Reason: c.ready, Message: c.message}}
+			}
+			if reason, message := remoteLost(sandbox); reason != c.reason || message != c.wants {
+				t.Errorf("it says %s: %q", reason, message)
+			}
+		})
+	}
+}
+
 func TestWhatIsTooLargeIsToldWhereItFits(t *testing.T) {
 	for name, c := range map[string]struct {
 		bytes int64
