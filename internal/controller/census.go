@@ -31,6 +31,17 @@ type census struct {
 	sandboxes map[types.UID]*counting
 	// execs are those that are not finished; true = it runs.
 	execs map[types.UID]bool
+	// quiet is since when namespaces that had Sandboxes have had none.
+	quiet map[string]time.Time
+}
+
+// quietPeriod is how long a namespace without Sandboxes keeps its values in metrics, so that whoever scrapes has seen the last ones.
+const quietPeriod = time.Hour
+
+func newCensus(clock clock.PassiveClock) *census {
+	return &census{
+		clock: clock, sandboxes: map[types.UID]*counting{}, execs: map[types.UID]bool{}, quiet: map[string]time.Time{},
+	}
 }
 
 // counting is what is known of one Sandbox.
@@ -59,7 +70,7 @@ const (
 // setupCensus has this instance tell its metrics while it leads: one that waits for its turn would count everything twice.
 func (s *shared) setupCensus(mgr ctrl.Manager) error {
 	return mgr.Add(manager.RunnableFunc(func(ctx context.Context) error {
-		c := &census{clock: s.clock, sandboxes: map[types.UID]*counting{}, execs: map[types.UID]bool{}}
+		c := newCensus(s.clock)
 		end, err := c.follow(ctx, mgr.GetCache())
 		if err != nil {
 			return err
@@ -204,6 +215,7 @@ func (c *census) drop(object any) {
 	if one := c.sandboxes[gone.GetUID()]; one != nil {
 		c.countRunning(one, c.clock.Now())
 		delete(c.sandboxes, gone.GetUID())
+		c.quiet[one.namespace] = c.clock.Now()
 	}
 	delete(c.execs, gone.GetUID())
 }
@@ -246,6 +258,7 @@ func (c *census) observe(say func(gauge *metrics.Gauge, value float64, labels ..
 	for _, one := range c.sandboxes {
 		inNamespace[one.namespace]++
 	}
+	c.forgetNamespaces(inNamespace, now)
 	named := metrics.Largest(inNamespace)
 	for _, one := range c.sandboxes {
 		namespace := one.namespace
@@ -265,6 +278,19 @@ func (c *census) observe(say func(gauge *metrics.Gauge, value float64, labels ..
 	}
 	say(metrics.Execs, float64(waiting), "Waiting")
 	say(metrics.Execs, float64(running), string(v1alpha1.SandboxRunning))
+}
+
+// forgetNamespaces makes room for namespaces to come, as pipelines make one for each of their runs.
+func (c *census) forgetNamespaces(inNamespace map[string]int, now time.Time) {
+	for namespace, since := range c.quiet {
+		switch {
+		case inNamespace[namespace] > 0:
+			delete(c.quiet, namespace)
+		case now.Sub(since) >= quietPeriod:
+			delete(c.quiet, namespace)
+			metrics.ForgetNamespace(namespace)
+		}
+	}
 }
 
 func (c *census) observeOne(one *counting, now time.Time, say func(gauge *metrics.Gauge, value float64, labels ...string)) {

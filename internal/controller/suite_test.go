@@ -34,6 +34,7 @@ import (
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
 	"github.com/sandbox-operator/sandbox-operator/internal/backends/memory"
 	"github.com/sandbox-operator/sandbox-operator/internal/controller"
+	"github.com/sandbox-operator/sandbox-operator/internal/metrics"
 	"github.com/sandbox-operator/sandbox-operator/test/controlplane"
 )
 
@@ -98,6 +99,8 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	Expect(err).NotTo(HaveOccurred())
 	Expect(k8s.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: operatorNamespace}})).To(Succeed())
 	grantManagerRole(ctx)
+	// Each spec has a namespace of its own, and metrics tell of them by name.
+	metrics.SetLimit(10 * metrics.DefaultLimit)
 	before := goleak.IgnoreCurrent()
 	stopManager = startManager()
 	DeferCleanup(func() {

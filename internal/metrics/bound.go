@@ -104,6 +104,12 @@ func NamespaceLabel(namespace string) string {
 	return Other
 }
 
+// ForgetNamespace drops what was counted for a namespace, and makes room for another. Prometheus keeps what it has scraped.
+func ForgetNamespace(namespace string) {
+	namespaces.forget(namespace)
+	SandboxSeconds.DeletePartialMatch(prometheus.Labels{labelSandboxNamespace: namespace})
+}
+
 // ForgetProvider drops what was counted for a provider that is gone, and makes room for another.
 func ForgetProvider(p Provider) {
 	providers.forget(p)
