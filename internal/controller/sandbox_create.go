@@ -111,9 +111,14 @@ func (p *sandboxPass) open(ctx context.Context) (*provider.Door, error) {
 		return nil, err
 	}
 	// Who may have remotes at a provider keeps it.
-	kept, _ := chosen.Object.DeepCopyObject().(client.Object)
-	if err := p.addFinalizer(ctx, kept, v1alpha1.InUseFinalizer); err != nil {
-		return nil, err
+	if !controllerutil.ContainsFinalizer(chosen.Object, v1alpha1.InUseFinalizer) {
+		err := door.Keep(chosen.Object.GetResourceVersion(), func() error {
+			kept, _ := chosen.Object.DeepCopyObject().(client.Object)
+			return p.addFinalizer(ctx, kept, v1alpha1.InUseFinalizer)
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
 	return door, p.doors.SaveCredentials(ctx, chosen, door)
 }

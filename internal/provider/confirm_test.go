@@ -44,15 +44,25 @@ func identity() v1alpha1.ProviderIdentity {
 	return v1alpha1.ProviderIdentity{Kind: v1alpha1.KindSandboxProvider, Name: "p", UID: "uid", Backend: "memory"}
 }
 
+// underWay has as many reads begin as may be under way.
+func underWay(t *testing.T, c *provider.Confirmer, group *sync.WaitGroup) {
+	t.Helper()
+	for range provider.ConfirmationsAtOnce {
+		ctx := t.Context()
+		group.Go(func() { NewWithT(t).Expect(c.Confirm(ctx, "ns", identity())).To(Succeed()) })
+		synctest.Wait()
+	}
+}
+
 func TestManyWhoConfirmAtOnceShareTheNextReadAndNeverOneThatBeganBefore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewWithT(t)
 		reader := &slowReader{}
 		c := &provider.Confirmer{Reader: reader}
 		var group sync.WaitGroup
-		group.Go(func() { g.Expect(c.Confirm(t.Context(), "ns", identity())).To(Succeed()) })
-		synctest.Wait()
-		// The first read is under way. What is true from now on, it does not say.
+		underWay(t, c, &group)
+		g.Expect(reader.reads.Load()).To(BeEquivalentTo(provider.ConfirmationsAtOnce))
+		// What is true from now on, the reads that are under way do not say.
 		reader.deleted.Store(true)
 		for range 50 {
 			group.Go(func() {
@@ -60,25 +70,43 @@ func TestManyWhoConfirmAtOnceShareTheNextReadAndNeverOneThatBeganBefore(t *testi
 			})
 		}
 		group.Wait()
-		g.Expect(reader.reads.Load()).To(BeEquivalentTo(2))
+		g.Expect(reader.reads.Load()).To(BeEquivalentTo(provider.ConfirmationsAtOnce + 1))
+	})
+}
+
+func TestWhoConfirmsWaitsForNoReadButItsOwnWhileFewAreUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewWithT(t)
+		reader := &slowReader{}
+		c := &provider.Confirmer{Reader: reader}
+		var group sync.WaitGroup
+		group.Go(func() { g.Expect(c.Confirm(t.Context(), "ns", identity())).To(Succeed()) })
+		synctest.Wait()
+		time.Sleep(time.Second / 2)
+		reader.deleted.Store(true)
+		asked := time.Now()
+		g.Expect(c.Confirm(t.Context(), "ns", identity())).To(MatchError(ContainSubstring("is being deleted")))
+		g.Expect(time.Since(asked)).To(Equal(time.Second))
+		group.Wait()
 	})
 }
 
 func TestWhoseLeaderIsCalledOffConfirmsAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewWithT(t)
-		c := &provider.Confirmer{Reader: &slowReader{}}
+		reader := &slowReader{}
+		c := &provider.Confirmer{Reader: reader}
 		leading, cancel := context.WithCancel(t.Context())
 		var group sync.WaitGroup
 		others := t.Context()
-		group.Go(func() { g.Expect(c.Confirm(others, "ns", identity())).To(Succeed()) })
-		synctest.Wait()
+		underWay(t, c, &group)
 		group.Go(func() { g.Expect(c.Confirm(leading, "ns", identity())).To(MatchError(context.Canceled)) })
 		synctest.Wait()
 		group.Go(func() { g.Expect(c.Confirm(others, "ns", identity())).To(Succeed()) })
 		synctest.Wait()
 		cancel()
 		group.Wait()
+		g.Expect(reader.reads.Load()).To(BeEquivalentTo(provider.ConfirmationsAtOnce+1), "who was called off has read nothing")
 	})
 }
 

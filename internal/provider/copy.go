@@ -34,11 +34,21 @@ const (
 )
 
 // SaveCredentials makes the operator's copy of the credentials what the door was built with. It is called before the first
-// remote is made, and again when rotated credentials were seen to be of the same account.
+// remote is made, and again when rotated credentials were seen to be of the same account. A crowd that calls it at once does it once.
 func (d *Doors) SaveCredentials(ctx context.Context, p Provider, door *Door) error {
 	if d.Writer == nil || len(door.credentials) == 0 || door.copied.Load() {
 		return nil
 	}
+	_, err, _ := door.together.Do("copy", func() (any, error) {
+		if door.copied.Load() {
+			return nil, nil
+		}
+		return nil, d.saveCredentials(ctx, p, door)
+	})
+	return err
+}
+
+func (d *Doors) saveCredentials(ctx context.Context, p Provider, door *Door) error {
 	existing, err := d.readCopy(ctx, p)
 	if err != nil {
 		return err

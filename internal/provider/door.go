@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 	"github.com/sandbox-operator/sandbox-operator/internal/backends"
 	"github.com/sandbox-operator/sandbox-operator/internal/tracing"
@@ -40,6 +42,9 @@ type Door struct {
 	// refused is set when the provider refused the credentials, or their Secret is gone: the door is built again when it is
 	// next opened.
 	refused atomic.Bool
+	// together does what a crowd of first creations needs once. keptSince is the version of the provider object to which Keep did it.
+	together  singleflight.Group
+	keptSince atomic.Pointer[string]
 }
 
 // Identity is that of the provider.
@@ -61,6 +66,22 @@ func (d *Door) Lease() time.Duration { return d.lease }
 
 // Hurry has creations of the account wait until the function that it returns is called.
 func (d *Door) Hurry() (done func()) { return d.account.limiter.hurry() }
+
+// Keep calls keep, which is to keep the provider object from being deleted, once for all who read this version of it: a crowd of first
+// creations, of which each has read that nobody keeps it, would write one after another, and all but the first in vain.
+func (d *Door) Keep(version string, keep func() error) error {
+	_, err, _ := d.together.Do("keep "+version, func() (any, error) {
+		if done := d.keptSince.Load(); done != nil && *done == version {
+			return nil, nil
+		}
+		if err := keep(); err != nil {
+			return nil, err
+		}
+		d.keptSince.Store(&version)
+		return nil, nil
+	})
+	return err
+}
 
 // HasUniqueNames says that FindByName works, so that a second Create of the same name can't make a second remote.
 func (d *Door) HasUniqueNames() bool {

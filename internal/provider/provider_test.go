@@ -33,7 +33,7 @@ const token = "a-secret-token"
 type fixture struct {
 	memory *memory.Provider
 	doors  *provider.Doors
-	client client.Client
+	client client.WithWatch
 }
 
 func newFixture(t *testing.T, change func(*backends.Registration), objects ...client.Object) *fixture {
