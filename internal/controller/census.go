@@ -31,16 +31,13 @@ type census struct {
 	sandboxes map[types.UID]*counting
 	// execs are those that are not finished; true = it runs.
 	execs map[types.UID]bool
-	// quiet is since when namespaces that had Sandboxes have had none.
-	quiet map[string]time.Time
+	// namespaces are how many Sandboxes each has that has any.
+	namespaces map[string]int
 }
-
-// quietPeriod is how long a namespace without Sandboxes keeps its values in metrics, so that whoever scrapes has seen the last ones.
-const quietPeriod = time.Hour
 
 func newCensus(clock clock.PassiveClock) *census {
 	return &census{
-		clock: clock, sandboxes: map[types.UID]*counting{}, execs: map[types.UID]bool{}, quiet: map[string]time.Time{},
+		clock: clock, sandboxes: map[types.UID]*counting{}, execs: map[types.UID]bool{}, namespaces: map[string]int{},
 	}
 }
 
@@ -153,6 +150,7 @@ func (c *census) noteSandbox(sandbox *v1alpha1.Sandbox, known bool) {
 		// Whether one that has a remote already was Ready before is not known.
 		one.wasReady = known && sandbox.Status.SandboxID != ""
 		c.sandboxes[sandbox.UID] = one
+		c.namespaces[one.namespace]++
 	}
 	one.provider, one.backend = whereabouts(sandbox)
 	c.countRunning(one, now)
@@ -197,7 +195,7 @@ func (c *census) countRunning(one *counting, now time.Time) {
 		return
 	}
 	spent := max(now.Sub(one.runs), 0)
-	metrics.SandboxSeconds.WithLabelValues(metrics.NamespaceLabel(one.namespace), one.backend).Add(spent.Seconds())
+	metrics.SandboxSeconds.WithLabelValues(metrics.NamespaceLabel(one.namespace, now), one.backend).Add(spent.Seconds())
 	one.runs = time.Time{}
 }
 
@@ -213,9 +211,13 @@ func (c *census) drop(object any) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	if one := c.sandboxes[gone.GetUID()]; one != nil {
-		c.countRunning(one, c.clock.Now())
+		now := c.clock.Now()
+		c.countRunning(one, now)
 		delete(c.sandboxes, gone.GetUID())
-		c.quiet[one.namespace] = c.clock.Now()
+		if c.namespaces[one.namespace]--; c.namespaces[one.namespace] == 0 {
+			delete(c.namespaces, one.namespace)
+			metrics.LeaveNamespace(one.namespace, now)
+		}
 	}
 	delete(c.execs, gone.GetUID())
 }
@@ -254,12 +256,7 @@ func (c *census) observe(say func(gauge *metrics.Gauge, value float64, labels ..
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	now := c.clock.Now()
-	inNamespace := map[string]int{}
-	for _, one := range c.sandboxes {
-		inNamespace[one.namespace]++
-	}
-	c.forgetNamespaces(inNamespace, now)
-	named := metrics.Largest(inNamespace)
+	named := metrics.Largest(c.namespaces)
 	for _, one := range c.sandboxes {
 		namespace := one.namespace
 		if !named[namespace] {
@@ -278,19 +275,6 @@ func (c *census) observe(say func(gauge *metrics.Gauge, value float64, labels ..
 	}
 	say(metrics.Execs, float64(waiting), "Waiting")
 	say(metrics.Execs, float64(running), string(v1alpha1.SandboxRunning))
-}
-
-// forgetNamespaces makes room for namespaces to come, as pipelines make one for each of their runs.
-func (c *census) forgetNamespaces(inNamespace map[string]int, now time.Time) {
-	for namespace, since := range c.quiet {
-		switch {
-		case inNamespace[namespace] > 0:
-			delete(c.quiet, namespace)
-		case now.Sub(since) >= quietPeriod:
-			delete(c.quiet, namespace)
-			metrics.ForgetNamespace(namespace)
-		}
-	}
 }
 
 func (c *census) observeOne(one *counting, now time.Time, say func(gauge *metrics.Gauge, value float64, labels ...string)) {

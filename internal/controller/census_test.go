@@ -4,10 +4,10 @@
 package controller
 
 import (
+	"maps"
 	"testing"
 	"time"
 
-	dto "github.com/prometheus/client_model/go"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -62,64 +62,26 @@ func TestASandboxWaitsSinceItBecamePending(t *testing.T) {
 	at(c, 48*time.Hour+3*time.Minute, 3*time.Minute, "counted by another process")
 }
 
-func TestANamespaceWithoutSandboxesMakesRoomAfterAnHour(t *testing.T) {
-	metrics.SetLimit(1)
-	t.Cleanup(func() {
-		metrics.ForgetNamespace("second")
-		metrics.ForgetNamespace(metrics.Other)
-		metrics.SetLimit(metrics.DefaultLimit)
-	})
-	start := time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
-	clock := clocktesting.NewFakePassiveClock(start)
+func TestTheCensusKnowsHowManySandboxesNamespacesHave(t *testing.T) {
+	clock := clocktesting.NewFakePassiveClock(time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC))
 	c := newCensus(clock)
-	spent := func(namespace string) float64 {
-		var counted dto.Metric
-		if err := metrics.SandboxSeconds.WithLabelValues(namespace, "roomy").Write(&counted); err != nil {
-			t.Fatal(err)
-		}
-		return counted.GetCounter().GetValue()
+	sandbox := func(uid, namespace string) *v1alpha1.Sandbox {
+		return &v1alpha1.Sandbox{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, UID: types.UID(uid)}}
 	}
-	running := func(namespace, uid string) *v1alpha1.Sandbox {
-		sandbox := &v1alpha1.Sandbox{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, UID: types.UID(uid)}}
-		sandbox.Status.State = v1alpha1.SandboxRunning
-		sandbox.Status.Provider = &v1alpha1.ProviderIdentity{Kind: v1alpha1.KindSandboxProvider, Name: "p", Backend: "roomy"}
-		return sandbox
-	}
-	// runs has a Sandbox run for so long, and be gone.
-	runs := func(namespace, uid string, long time.Duration) {
-		sandbox := running(namespace, uid)
-		c.note(sandbox, false)
-		clock.SetTime(clock.Now().Add(long))
-		c.drop(sandbox)
-	}
-	scrape := func() { c.observe(func(*metrics.Gauge, float64, ...string) {}) }
-	is := func(when, namespace string, want float64) {
+	is := func(want map[string]int) {
 		t.Helper()
-		if got := spent(namespace); got != want {
-			t.Errorf("%s: Sandboxes of %s ran for %v s, not %v", when, namespace, got, want)
+		if !maps.Equal(c.namespaces, want) {
+			t.Errorf("namespaces have %v, not %v", c.namespaces, want)
 		}
 	}
-
-	runs("first", "1", 10*time.Second)
-	scrape()
-	is("the first is gone", "first", 10)
-	clock.SetTime(clock.Now().Add(50 * time.Minute))
-	runs("first", "2", 5*time.Second)
-	clock.SetTime(clock.Now().Add(50 * time.Minute))
-	scrape()
-	is("the second has not been gone for an hour", "first", 15)
-	runs("second", "3", time.Second)
-	is("there is room for one", metrics.Other, 1)
-
-	still := running("first", "4")
-	c.note(still, false)
-	clock.SetTime(clock.Now().Add(2 * time.Hour))
-	scrape()
-	is("it has a Sandbox again", "first", 15+7200)
-	c.drop(still)
-	clock.SetTime(clock.Now().Add(time.Hour))
-	scrape()
-	is("an hour without", "first", 0)
-	runs("second", "5", 3*time.Second)
-	is("there is room again", "second", 3)
+	c.note(sandbox("1", "a"), false)
+	c.note(sandbox("1", "a"), true)
+	c.note(sandbox("2", "a"), false)
+	c.note(sandbox("3", "b"), false)
+	is(map[string]int{"a": 2, "b": 1})
+	c.drop(sandbox("1", "a"))
+	c.drop(sandbox("1", "a"))
+	is(map[string]int{"a": 1, "b": 1})
+	c.drop(sandbox("2", "a"))
+	is(map[string]int{"b": 1})
 }

@@ -50,12 +50,6 @@ func (p *sandboxPass) create(ctx context.Context) (ctrl.Result, error) {
 		return p.blocked(ctx, err)
 	}
 	defer release()
-	begun, err := door.Begin(untilAskedToEnd(ctx))
-	if err != nil {
-		// The manager ends, and nothing was written down that another would have to look for.
-		return ctrl.Result{RequeueAfter: jittered(conflictDelay)}, nil
-	}
-	defer begun()
 	request := p.request(door)
 	if err := p.writeJournal(ctx, p.journal.next(p.clock.Now(), door.Identity(), p.sandbox)); err != nil {
 		return ctrl.Result{}, err
@@ -65,26 +59,20 @@ func (p *sandboxPass) create(ctx context.Context) (ctrl.Result, error) {
 		p.settled.add(p.journal)
 		return p.blocked(ctx, err)
 	}
-	begun()
 	// The deadline counts from the journal, as whoever finds the journal counts.
 	creating, cancel := context.WithDeadline(ctx, p.journal.Time.Add(door.Registration().CreateDeadline))
 	defer cancel()
 	remote, err := door.Create(creating, request)
 	if err != nil {
-		return p.notCreated(ctx, version, err)
+		if certainlyNoEffect(err) {
+			p.settled.add(p.journal)
+		}
+		if errors.Is(err, backends.Invalid) || errors.Is(err, backends.Unsupported) {
+			p.refusals.add(p.sandbox.UID, version)
+		}
+		return p.blocked(ctx, err)
 	}
 	return p.bind(ctx, door, remote, files)
-}
-
-// notCreated takes down what a failed call says of itself, and of the next one for this version of the Sandbox and its provider.
-func (p *sandboxPass) notCreated(ctx context.Context, version string, err error) (ctrl.Result, error) {
-	if certainlyNoEffect(err) {
-		p.settled.add(p.journal)
-	}
-	if errors.Is(err, backends.Invalid) || errors.Is(err, backends.Unsupported) {
-		p.refusals.add(p.sandbox.UID, version)
-	}
-	return p.blocked(ctx, err)
 }
 
 // confirmProvider reads the provider live, after the journal was written: either its deletion sees the journal and waits, or
@@ -102,7 +90,10 @@ func (p *sandboxPass) confirmProvider(ctx context.Context, door *provider.Door) 
 		door.Distrust()
 		return door.ErrChanged()
 	}
-	return chosen.Usable()
+	if err := chosen.Usable(); err != nil {
+		return err
+	}
+	return provider.ConfirmKept(chosen.Object, p.journal.Provider)
 }
 
 // open finds the provider and checks the spec against what its backend can do.

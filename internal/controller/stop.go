@@ -25,7 +25,7 @@ type unhurried struct {
 
 // Reconcile implements reconcile.Reconciler.
 func (u unhurried) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	passing, cancel := context.WithCancel(context.WithValue(context.WithoutCancel(ctx), askedKey{}, ctx))
+	passing, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	unregister := context.AfterFunc(ctx, func() {
 		grace := time.NewTimer(passGrace)
@@ -38,16 +38,6 @@ func (u unhurried) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Re
 	})
 	defer unregister()
 	return u.Reconciler.Reconcile(passing, request)
-}
-
-type askedKey struct{}
-
-// untilAskedToEnd is the context that is over as soon as the manager is asked to end: for what is better not begun any more.
-func untilAskedToEnd(ctx context.Context) context.Context {
-	if hurried, ok := ctx.Value(askedKey{}).(context.Context); ok {
-		return hurried
-	}
-	return ctx
 }
 
 // Drain is the part of the manager's end that may take long: commands that run within a call of this process die with it, so

@@ -38,23 +38,6 @@ func TestAPassThatHangsIsCutSoonAfterTheManagersEnd(t *testing.T) {
 	})
 }
 
-func TestAPassUnderWayBeginsNothingMoreOnceTheManagerEnds(t *testing.T) {
-	ctx, stop := context.WithCancel(t.Context())
-	pass := reconcile.Func(func(ctx context.Context, _ ctrl.Request) (ctrl.Result, error) {
-		if err := untilAskedToEnd(ctx).Err(); err != nil {
-			t.Errorf("it may begin nothing before the end: %v", err)
-		}
-		stop()
-		if untilAskedToEnd(ctx).Err() == nil || ctx.Err() != nil {
-			t.Errorf("after the end, what begins has %v, and what goes on %v", untilAskedToEnd(ctx).Err(), ctx.Err())
-		}
-		return ctrl.Result{}, nil
-	})
-	if _, err := (unhurried{pass}).Reconcile(ctx, ctrl.Request{}); err != nil {
-		t.Error(err)
-	}
-}
-
 // passAtStop stops the manager at the beginning of a pass that would take so long.
 func passAtStop(ctx context.Context, stop func(), length time.Duration) (time.Duration, error) {
 	began := time.Now()

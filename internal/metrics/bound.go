@@ -5,6 +5,7 @@ package metrics
 
 import (
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -66,10 +67,65 @@ func (b *bound[K]) setLimit(limit int) {
 // Provider is a provider by namespace (empty = of the cluster) and name.
 type Provider struct{ Namespace, Name string }
 
-var (
-	providers  = newBound[Provider]()
-	namespaces = newBound[string]()
-)
+var providers = newBound[Provider]()
+
+// quietPeriod is how long a namespace keeps its value at least when its last Sandbox is gone, so that whoever scrapes has seen the end.
+const quietPeriod = time.Hour
+
+// namespaceValues are those of sandbox_namespace. Pipelines make a namespace for each of their runs, so who has none is given the value of
+// the one that has been without Sandboxes for longest.
+type namespaceValues struct {
+	mutex sync.Mutex
+	limit int
+	// quiet is since when each that has a value has no Sandbox; zero = it has one.
+	quiet map[string]time.Time
+}
+
+var namespaces = &namespaceValues{limit: DefaultLimit, quiet: map[string]time.Time{}}
+
+// take says whether the namespace has a value of its own, and gives it one where there is room. It calls forget for one that made room.
+func (n *namespaceValues) take(namespace string, now time.Time, forget func(string)) bool {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	if _, ok := n.quiet[namespace]; !ok && len(n.quiet) >= n.limit {
+		longest := n.longestQuiet(now)
+		if longest == "" {
+			return false
+		}
+		delete(n.quiet, longest)
+		forget(longest)
+	}
+	n.quiet[namespace] = time.Time{}
+	return true
+}
+
+// longestQuiet is the namespace that may make room; empty = none. The mutex is held.
+func (n *namespaceValues) longestQuiet(now time.Time) (longest string) {
+	for namespace, since := range n.quiet {
+		if since.IsZero() || now.Sub(since) < quietPeriod {
+			continue
+		}
+		if longest == "" || since.Before(n.quiet[longest]) {
+			longest = namespace
+		}
+	}
+	return longest
+}
+
+// leave notes that the last Sandbox of a namespace is gone.
+func (n *namespaceValues) leave(namespace string, now time.Time) {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	if _, ok := n.quiet[namespace]; ok {
+		n.quiet[namespace] = now
+	}
+}
+
+func (n *namespaceValues) setLimit(limit int) {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	n.limit = limit
+}
 
 // SetLimit says how many providers, and how many namespaces, have values of their own.
 func SetLimit(limit int) {
@@ -96,17 +152,18 @@ func (p Provider) Labels(before []string, after ...string) []string {
 	return append(append(append([]string{}, before...), namespace, name), after...)
 }
 
-// NamespaceLabel is the value of sandbox_namespace of a counter.
-func NamespaceLabel(namespace string) string {
-	if namespaces.take(namespace) {
+// NamespaceLabel is the value of sandbox_namespace of a counter, for a namespace that has Sandboxes.
+func NamespaceLabel(namespace string, now time.Time) string {
+	if namespace != Other && namespaces.take(namespace, now, forgetNamespace) {
 		return namespace
 	}
 	return Other
 }
 
-// ForgetNamespace drops what was counted for a namespace, and makes room for another. Prometheus keeps what it has scraped.
-func ForgetNamespace(namespace string) {
-	namespaces.forget(namespace)
+// LeaveNamespace notes that a namespace has no Sandboxes any more: from an hour later on, it makes room for one that has.
+func LeaveNamespace(namespace string, now time.Time) { namespaces.leave(namespace, now) }
+
+func forgetNamespace(namespace string) {
 	SandboxSeconds.DeletePartialMatch(prometheus.Labels{labelSandboxNamespace: namespace})
 }
 

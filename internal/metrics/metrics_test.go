@@ -6,8 +6,10 @@ package metrics
 import (
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
@@ -102,6 +104,64 @@ func TestAProviderThatIsOnlyNamedTakesNoRoom(t *testing.T) {
 	NoteProvider(made)
 	if got := strings.Join(made.Labels(nil), " "); got != "ns made" {
 		t.Errorf("a Sandbox that names an invented provider takes the room of one that exists: that one is called %q", got)
+	}
+}
+
+func TestANamespaceMakesRoomWhenItHasHadNoSandboxForAnHour(t *testing.T) {
+	noon := time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
+	var forgotten []string
+	n := &namespaceValues{limit: 2, quiet: map[string]time.Time{}}
+	takes := func(after time.Duration, namespace string, want bool, forgets ...string) {
+		t.Helper()
+		forgotten = nil
+		if got := n.take(namespace, noon.Add(after), func(gone string) { forgotten = append(forgotten, gone) }); got != want {
+			t.Errorf("after %s, that %s has a value is %v, not %v", after, namespace, got, want)
+		}
+		if !slices.Equal(forgotten, forgets) {
+			t.Errorf("after %s, %s made %v be forgotten, not %v", after, namespace, forgotten, forgets)
+		}
+	}
+	takes(0, "a", true)
+	takes(0, "b", true)
+	takes(0, "c", false)
+	n.leave("c", noon)
+	n.leave("b", noon)
+	n.leave("a", noon.Add(time.Minute))
+	takes(59*time.Minute, "c", false)
+	// While there is room, nobody is forgotten, however quiet.
+	takes(2*time.Hour, "a", true)
+	takes(2*time.Hour, "c", true, "b")
+	takes(2*time.Hour, "b", false)
+	n.leave("a", noon.Add(3*time.Hour))
+	n.leave("c", noon.Add(4*time.Hour))
+	takes(10*time.Hour, "d", true, "a")
+	takes(10*time.Hour, "e", true, "c")
+	takes(10*time.Hour, "f", false)
+}
+
+func TestTheSecondsOfANamespaceThatMadeRoomAreGone(t *testing.T) {
+	defer func(before *namespaceValues) {
+		namespaces = before
+		SandboxSeconds.Reset()
+	}(namespaces)
+	namespaces = &namespaceValues{limit: 1, quiet: map[string]time.Time{}}
+	noon := time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
+	spend := func(namespace string, now time.Time) {
+		SandboxSeconds.WithLabelValues(NamespaceLabel(namespace, now), "bound").Add(1)
+		LeaveNamespace(namespace, now)
+	}
+	spend("first", noon)
+	spend("second", noon)
+	spend(Other, noon)
+	if got := count(t, SandboxSeconds); got != 2 {
+		t.Errorf("there are %d series, want that of the first and that of the others", got)
+	}
+	spend("second", noon.Add(time.Hour))
+	if got := count(t, SandboxSeconds); got != 2 {
+		t.Errorf("there are %d series, want that of the second and that of the others", got)
+	}
+	if NamespaceLabel("second", noon) != "second" || NamespaceLabel("first", noon) != Other {
+		t.Error("the first has not made room for the second")
 	}
 }
 

@@ -26,8 +26,6 @@ const (
 	// breakerFailures in a row open the breaker, and breakerDelay later one call may probe.
 	breakerFailures = 5
 	breakerDelay    = 10 * time.Second
-	// beginningAtOnce is how many creations of an account may be between their journal and their call.
-	beginningAtOnce = 24
 	// leastPause is kept after an answer that asks for fewer calls and names no delay.
 	leastPause = time.Second
 )
@@ -41,8 +39,6 @@ type account struct {
 	turns   *turns
 	breaker circuitbreaker.CircuitBreaker[any]
 	limiter *limiter
-	// beginning is held by creations between their journal and their call.
-	beginning chan struct{}
 	// pausedUntil is a Unix time in nanoseconds.
 	pausedUntil atomic.Int64
 }
@@ -58,8 +54,7 @@ func newAccount(key string, registration backends.Registration, all *pool, share
 		turns:  &turns{},
 		breaker: circuitbreaker.NewBuilder[any]().
 			WithFailureThreshold(breakerFailures).WithDelay(breakerDelay).WithSuccessThreshold(1).Build(),
-		limiter:   newLimiter(),
-		beginning: make(chan struct{}, beginningAtOnce),
+		limiter: newLimiter(),
 	}
 }
 

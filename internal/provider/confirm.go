@@ -7,19 +7,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/sandbox-operator/sandbox-operator/api/v1alpha1"
 )
 
-// ConfirmationsAtOnce is how many reads of one provider may be under way. With one, who asked waited for up to two of them, which at an
-// API server that is busy cost a burst of creations a sixth of its rate; with four, it is a read for every fifth Sandbox of the burst
-// in place of every tenth.
+// ConfirmationsAtOnce is how many reads of one provider may be under way. With one, who asked waited for up to two of them; with four,
+// it is a read for every fifth Sandbox of a burst of 500 in place of every tenth.
 const ConfirmationsAtOnce = 4
 
 // Confirmer asks the API server itself whether a provider still stands as it was written down. What is asked for by many at once is
@@ -49,7 +50,8 @@ type confirmation struct {
 	err   error
 }
 
-// Confirm fails where the provider is gone, another of its name, or being deleted: with a *SetupError, as Finder does.
+// Confirm fails where the provider is gone, another of its name, or being deleted: with a *SetupError, as Finder does. Where nobody keeps
+// it, it fails as ConfirmKept does.
 func (c *Confirmer) Confirm(ctx context.Context, namespace string, id v1alpha1.ProviderIdentity) error {
 	key := types.NamespacedName{Namespace: namespace, Name: id.Name}
 	if id.Kind == v1alpha1.KindClusterSandboxProvider {
@@ -66,7 +68,17 @@ func (c *Confirmer) Confirm(ctx context.Context, namespace string, id v1alpha1.P
 	case !found.DeletionTimestamp.IsZero():
 		return setupErrorf(v1alpha1.ReasonProviderNotFound, "%s %q is being deleted", id.Kind, id.Name)
 	}
-	return nil
+	return ConfirmKept(found, id)
+}
+
+// ConfirmKept fails with a conflict where a provider, as it was read after the journal, has lost the finalizer that keeps it: its deletion
+// would not wait for what is in the journal.
+func ConfirmKept(found client.Object, id v1alpha1.ProviderIdentity) error {
+	if controllerutil.ContainsFinalizer(found, v1alpha1.InUseFinalizer) {
+		return nil
+	}
+	resource := v1alpha1.GroupVersion.WithResource(strings.ToLower(string(id.Kind)) + "s").GroupResource()
+	return apierrors.NewConflict(resource, id.Name, errors.New("somebody took its finalizer away"))
 }
 
 func (c *Confirmer) read(ctx context.Context, kind v1alpha1.ProviderKind, key types.NamespacedName) (*metav1.PartialObjectMetadata, error) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -24,11 +25,16 @@ type slowReader struct {
 	client.Reader
 	reads   atomic.Int32
 	deleted atomic.Bool
+	// unkept says that the provider has no finalizer.
+	unkept bool
 }
 
 func (r *slowReader) Get(ctx context.Context, _ client.ObjectKey, object client.Object, _ ...client.GetOption) error {
 	r.reads.Add(1)
 	object.SetUID("uid")
+	if !r.unkept {
+		object.SetFinalizers([]string{v1alpha1.InUseFinalizer})
+	}
 	if r.deleted.Load() {
 		object.SetDeletionTimestamp(new(metav1.Now()))
 	}
@@ -120,5 +126,13 @@ func TestConfirmTellsAnotherProviderOfTheName(t *testing.T) {
 		_, ok := provider.IsSetup(err)
 		g.Expect(ok).To(BeTrue())
 		g.Expect(err).To(MatchError(ContainSubstring("another has its name")))
+	})
+}
+
+func TestConfirmTellsAProviderThatNobodyKeeps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &provider.Confirmer{Reader: &slowReader{unkept: true}}
+		err := c.Confirm(t.Context(), "ns", identity())
+		NewWithT(t).Expect(err).To(MatchError(apierrors.IsConflict, "conflict"))
 	})
 }

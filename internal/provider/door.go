@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -98,21 +97,6 @@ func (d *Door) Reserve(ctx context.Context, operation string) (with context.Cont
 	}
 	r := &reservation{account: d.account}
 	return context.WithValue(ctx, reservationKey{}, r), r.release, nil
-}
-
-// Begin waits for a turn of the account to begin a creation: to write it down, and to confirm what it needs. Call ended before Create, and
-// in any case. All of a crowd at once would keep the API server busy, and then wait for the provider all at once while it does nothing:
-// in turns, some wait while others begin. Once the context is over nothing begins: the error is the context's.
-func (d *Door) Begin(ctx context.Context) (ended func(), err error) {
-	if err := ctx.Err(); err != nil {
-		return func() {}, err
-	}
-	select {
-	case d.account.beginning <- struct{}{}:
-		return sync.OnceFunc(func() { <-d.account.beginning }), nil
-	case <-ctx.Done():
-		return func() {}, ctx.Err()
-	}
 }
 
 // Create is that of the backend, bounded by its own create deadline.

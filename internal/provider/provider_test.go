@@ -4,12 +4,10 @@
 package provider_test
 
 import (
-	"context"
 	"errors"
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -242,62 +240,6 @@ func TestMoreCallsThanAnAccountMayHaveAreNotMade(t *testing.T) {
 	if _, err := door.List(t.Context(), backends.Filter{}); err != nil {
 		t.Errorf("a used reservation was given back twice or never: %v", err)
 	}
-}
-
-func TestCreationsOfAnAccountBeginInTurns(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		others := secret("another-token")
-		others.Name = "others"
-		f := newFixture(t, nil, secret(token), others)
-		door := f.open(t)
-		another := builders.MakeProvider("ns", "q", "memory").Credentials("others").Obj()
-		another.UID, another.Generation = "uid-of-q", 1
-		elsewhere, err := f.doors.Open(t.Context(), provider.Of(another))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var now, most int
-		var mutex sync.Mutex
-		var group sync.WaitGroup
-		began := time.Now()
-		for range 100 {
-			group.Go(func() {
-				ended, err := door.Begin(t.Context())
-				if err != nil {
-					t.Error(err)
-				}
-				mutex.Lock()
-				now++
-				most = max(now, most)
-				mutex.Unlock()
-				time.Sleep(time.Second)
-				mutex.Lock()
-				now--
-				mutex.Unlock()
-				ended()
-				ended()
-			})
-		}
-		synctest.Wait()
-		if ended, err := elsewhere.Begin(t.Context()); err != nil || time.Since(began) > 0 {
-			t.Errorf("a creation of another account waits for %s: %v", time.Since(began), err)
-		} else {
-			ended()
-		}
-		over, cancel := context.WithCancel(t.Context())
-		cancel()
-		if _, err := door.Begin(over); !errors.Is(err, context.Canceled) {
-			t.Errorf("got %v, want the error of the context", err)
-		}
-		group.Wait()
-		if took := time.Since(began); most != 24 || took != 5*time.Second {
-			t.Errorf("100 began within %s, %d at once; want 24 at once", took, most)
-		}
-		// All have ended: who comes too late begins nothing though there is room.
-		if _, err := door.Begin(over); !errors.Is(err, context.Canceled) {
-			t.Errorf("got %v, want the error of the context", err)
-		}
-	})
 }
 
 func TestSetupErrorsSayWhatToType(t *testing.T) {
