@@ -270,7 +270,7 @@ var _ = Describe("The files of a SandboxExec", func() {
 	})
 
 	It("are withheld when a Secret vanished between start and collection", func(ctx context.Context) {
-		room.Secret(ctx, "keys", map[string]string{"token": "open-sesame-4711"})
+		room.Secret(ctx, "keys", map[string]string{"token": "open-sesame-mellon"})
 		run := room.Exec("run", "box").EnvFrom("TOKEN", builders.SecretKey("keys", "token")).
 			Shell(`echo "$TOKEN" | tee /workspace/out; sleep 2`).Output("/workspace/out").
 			StdoutTo(builders.ToConfigMap("", "")).Obj()
@@ -282,7 +282,8 @@ var _ = Describe("The files of a SandboxExec", func() {
 		Expect(run.Status.Stdout.Retention).To(Equal(v1alpha1.RetentionWithheld))
 		Expect(outputOf(run, "/workspace/out").State).To(Equal(v1alpha1.OutputWithheld))
 		Expect(outputOf(run, "/workspace/out").Content).To(BeEmpty())
-		Expect(bed.Report(room.Namespace)).NotTo(ContainSubstring("4711"))
+		// No part of it either. It has letters that no UID has, of which the report is full.
+		Expect(bed.Report(room.Namespace)).NotTo(Or(ContainSubstring("sesame"), ContainSubstring("mellon")))
 	})
 
 	It("have room for a whole stream, and for both its ends where it is longer", func(ctx context.Context) {

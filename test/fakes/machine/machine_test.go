@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -82,7 +83,8 @@ func TestAMachineSeesItselfAlone(t *testing.T) {
 	s := start(t, t.TempDir(), "daytona")
 	t.Setenv("OPERATOR_SECRET", "leaked")
 	s.Expect(s.run(t, "hostname; id -un; pwd; echo $GIVEN$OPERATOR_SECRET")).To(Equal("box\ndaytona\n/home/daytona\nyes"))
-	s.Expect(s.run(t, "ps -e 2>/dev/null | wc -l; ls /proc | grep -c '^[0-9]'")).NotTo(ContainSubstring("100"))
+	// Its first process, the shell, ls and grep, and not those of the machine that the test runs on.
+	s.Expect(strconv.Atoi(s.run(t, "ls /proc | grep -c '^[0-9]'"))).To(BeNumerically("<", 8))
 	s.Expect(s.run(t, "ls /")).To(ContainSubstring("home"))
 	s.Expect(s.run(t, "touch /usr/x 2>&1")).To(Or(ContainSubstring("Read-only"), ContainSubstring("Permission denied")))
 }
