@@ -294,6 +294,26 @@ var _ = Describe("Inventory", func() {
 		Eventually(func() []backends.Remote { return remotesOf("swept", ns) }).Should(BeEmpty())
 	})
 
+	It("has its provider kept, also where somebody takes the finalizer away again and again", func(ctx SpecContext) {
+		p := builders.MakeProvider(ns, "kept", "plain").Obj()
+		create(ctx, p)
+		var sandboxes []*v1alpha1.Sandbox
+		for i := range 10 {
+			sandbox := builders.MakeSandbox(ns, fmt.Sprintf("box-%d", i)).NamespacedProvider("kept").Obj()
+			create(ctx, sandbox)
+			change(ctx, p, func(p *v1alpha1.SandboxProvider) { p.Finalizers = nil })
+			sandboxes = append(sandboxes, sandbox)
+		}
+		for _, sandbox := range sandboxes {
+			eventually(ctx, sandbox, v1alpha1.ConditionReady, "True/Ready")
+		}
+		last := builders.MakeSandbox(ns, "last").NamespacedProvider("kept").Obj()
+		create(ctx, last)
+		eventually(ctx, last, v1alpha1.ConditionReady, "True/Ready")
+		refresh(ctx, p)
+		Expect(p.Finalizers).To(ContainElement(v1alpha1.InUseFinalizer))
+	})
+
 	It("remembers what was given up, keeps its provider, and destroys it when that can be done", func(ctx SpecContext) {
 		provider := builders.MakeProvider(ns, "p", "swept").Obj()
 		sandbox := builders.MakeSandbox(ns, "sbx").NamespacedProvider("p").Obj()

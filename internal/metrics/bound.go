@@ -19,43 +19,75 @@ const Other = "other"
 // DefaultLimit is how many providers, and how many namespaces, have values of their own.
 const DefaultLimit = 100
 
-// bound gives out values to who comes first, until they forget them.
+// quietPeriod is how long a key keeps its value at least when it is used no more, so that whoever scrapes has seen the end.
+const quietPeriod = time.Hour
+
+// bound gives out values to who comes first, until they forget them. Who comes when there are none left is given that of the key which
+// has not been used for longest.
 type bound[K comparable] struct {
 	mutex sync.Mutex
 	limit int
-	taken map[K]struct{}
+	// quiet is since when each key that has a value is not used; zero = it is.
+	quiet map[K]time.Time
+	// forgotten is called for a key that had to make room.
+	forgotten func(K)
 }
 
-func newBound[K comparable]() *bound[K] {
-	return &bound[K]{limit: DefaultLimit, taken: map[K]struct{}{}}
+func newBound[K comparable](limit int, forgotten func(K)) *bound[K] {
+	return &bound[K]{limit: limit, quiet: map[K]time.Time{}, forgotten: forgotten}
 }
 
 // has says whether the key has a value of its own.
 func (b *bound[K]) has(key K) bool {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
-	_, ok := b.taken[key]
+	_, ok := b.quiet[key]
 	return ok
 }
 
-// take says whether the key has a value of its own, and gives it one where there is room.
-func (b *bound[K]) take(key K) bool {
+// take says whether the key, which is used, has a value of its own, and gives it one where there is room.
+func (b *bound[K]) take(key K, now time.Time) bool {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
-	if _, ok := b.taken[key]; ok {
-		return true
-	}
-	if len(b.taken) >= b.limit {
+	if _, ok := b.quiet[key]; !ok && len(b.quiet) >= b.limit && !b.makeRoom(now) {
 		return false
 	}
-	b.taken[key] = struct{}{}
+	b.quiet[key] = time.Time{}
 	return true
+}
+
+// makeRoom forgets the key that has been quiet for longest, if there is one that has been so for long enough. The mutex is held.
+func (b *bound[K]) makeRoom(now time.Time) bool {
+	var longest K
+	found := false
+	for key, since := range b.quiet {
+		if since.IsZero() || now.Sub(since) < quietPeriod {
+			continue
+		}
+		if !found || since.Before(b.quiet[longest]) {
+			longest, found = key, true
+		}
+	}
+	if found {
+		delete(b.quiet, longest)
+		b.forgotten(longest)
+	}
+	return found
+}
+
+// leave notes that a key is used no more.
+func (b *bound[K]) leave(key K, now time.Time) {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	if _, ok := b.quiet[key]; ok {
+		b.quiet[key] = now
+	}
 }
 
 func (b *bound[K]) forget(key K) {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
-	delete(b.taken, key)
+	delete(b.quiet, key)
 }
 
 func (b *bound[K]) setLimit(limit int) {
@@ -67,65 +99,11 @@ func (b *bound[K]) setLimit(limit int) {
 // Provider is a provider by namespace (empty = of the cluster) and name.
 type Provider struct{ Namespace, Name string }
 
-var providers = newBound[Provider]()
-
-// quietPeriod is how long a namespace keeps its value at least when its last Sandbox is gone, so that whoever scrapes has seen the end.
-const quietPeriod = time.Hour
-
-// namespaceValues are those of sandbox_namespace. Pipelines make a namespace for each of their runs, so who has none is given the value of
-// the one that has been without Sandboxes for longest.
-type namespaceValues struct {
-	mutex sync.Mutex
-	limit int
-	// quiet is since when each that has a value has no Sandbox; zero = it has one.
-	quiet map[string]time.Time
-}
-
-var namespaces = &namespaceValues{limit: DefaultLimit, quiet: map[string]time.Time{}}
-
-// take says whether the namespace has a value of its own, and gives it one where there is room. It calls forget for one that made room.
-func (n *namespaceValues) take(namespace string, now time.Time, forget func(string)) bool {
-	n.mutex.Lock()
-	defer n.mutex.Unlock()
-	if _, ok := n.quiet[namespace]; !ok && len(n.quiet) >= n.limit {
-		longest := n.longestQuiet(now)
-		if longest == "" {
-			return false
-		}
-		delete(n.quiet, longest)
-		forget(longest)
-	}
-	n.quiet[namespace] = time.Time{}
-	return true
-}
-
-// longestQuiet is the namespace that may make room; empty = none. The mutex is held.
-func (n *namespaceValues) longestQuiet(now time.Time) (longest string) {
-	for namespace, since := range n.quiet {
-		if since.IsZero() || now.Sub(since) < quietPeriod {
-			continue
-		}
-		if longest == "" || since.Before(n.quiet[longest]) {
-			longest = namespace
-		}
-	}
-	return longest
-}
-
-// leave notes that the last Sandbox of a namespace is gone.
-func (n *namespaceValues) leave(namespace string, now time.Time) {
-	n.mutex.Lock()
-	defer n.mutex.Unlock()
-	if _, ok := n.quiet[namespace]; ok {
-		n.quiet[namespace] = now
-	}
-}
-
-func (n *namespaceValues) setLimit(limit int) {
-	n.mutex.Lock()
-	defer n.mutex.Unlock()
-	n.limit = limit
-}
+// Providers are used until they are deleted, and namespaces while they have Sandboxes: pipelines make one for each of their runs.
+var (
+	providers  = newBound(DefaultLimit, func(Provider) {})
+	namespaces = newBound(DefaultLimit, forgetNamespace)
+)
 
 // SetLimit says how many providers, and how many namespaces, have values of their own.
 func SetLimit(limit int) {
@@ -143,7 +121,7 @@ func (p Provider) labels() (namespace, name string) {
 
 // NoteProvider gives a provider that exists values of its own, where there is room. Only who looks after providers calls it, and
 // ForgetProvider when the object is gone: Sandboxes name providers that never were, and would leave no room for those that are.
-func NoteProvider(p Provider) { providers.take(p) }
+func NoteProvider(p Provider) { providers.take(p, time.Now()) }
 
 // Labels are the values of provider_namespace and provider, with others before and after them. Where the provider has none of its
 // own, both are Other.
@@ -154,7 +132,7 @@ func (p Provider) Labels(before []string, after ...string) []string {
 
 // NamespaceLabel is the value of sandbox_namespace of a counter, for a namespace that has Sandboxes.
 func NamespaceLabel(namespace string, now time.Time) string {
-	if namespace != Other && namespaces.take(namespace, now, forgetNamespace) {
+	if namespace != Other && namespaces.take(namespace, now) {
 		return namespace
 	}
 	return Other

@@ -110,11 +110,11 @@ func TestAProviderThatIsOnlyNamedTakesNoRoom(t *testing.T) {
 func TestANamespaceMakesRoomWhenItHasHadNoSandboxForAnHour(t *testing.T) {
 	noon := time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
 	var forgotten []string
-	n := &namespaceValues{limit: 2, quiet: map[string]time.Time{}}
+	n := newBound(2, func(gone string) { forgotten = append(forgotten, gone) })
 	takes := func(after time.Duration, namespace string, want bool, forgets ...string) {
 		t.Helper()
 		forgotten = nil
-		if got := n.take(namespace, noon.Add(after), func(gone string) { forgotten = append(forgotten, gone) }); got != want {
+		if got := n.take(namespace, noon.Add(after)); got != want {
 			t.Errorf("after %s, that %s has a value is %v, not %v", after, namespace, got, want)
 		}
 		if !slices.Equal(forgotten, forgets) {
@@ -140,11 +140,11 @@ func TestANamespaceMakesRoomWhenItHasHadNoSandboxForAnHour(t *testing.T) {
 }
 
 func TestTheSecondsOfANamespaceThatMadeRoomAreGone(t *testing.T) {
-	defer func(before *namespaceValues) {
+	defer func(before *bound[string]) {
 		namespaces = before
 		SandboxSeconds.Reset()
 	}(namespaces)
-	namespaces = &namespaceValues{limit: 1, quiet: map[string]time.Time{}}
+	namespaces = newBound(1, forgetNamespace)
 	noon := time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
 	spend := func(namespace string, now time.Time) {
 		SandboxSeconds.WithLabelValues(NamespaceLabel(namespace, now), "bound").Add(1)

@@ -7,10 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -77,8 +77,8 @@ func ConfirmKept(found client.Object, id v1alpha1.ProviderIdentity) error {
 	if controllerutil.ContainsFinalizer(found, v1alpha1.InUseFinalizer) {
 		return nil
 	}
-	resource := v1alpha1.GroupVersion.WithResource(strings.ToLower(string(id.Kind)) + "s").GroupResource()
-	return apierrors.NewConflict(resource, id.Name, errors.New("somebody took its finalizer away"))
+	resource, _ := meta.UnsafeGuessKindToResource(v1alpha1.GroupVersion.WithKind(string(id.Kind)))
+	return apierrors.NewConflict(resource.GroupResource(), id.Name, errors.New("somebody took its finalizer away"))
 }
 
 func (c *Confirmer) read(ctx context.Context, kind v1alpha1.ProviderKind, key types.NamespacedName) (*metav1.PartialObjectMetadata, error) {
