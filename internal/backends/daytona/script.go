@@ -158,7 +158,7 @@ launch "$@" )%[4]s &
 pid=$!
 session=${through:+$pid}
 (
-	trap 'kill "$!" 2>/dev/null; exit 0' TERM
+	trap 'kill -s KILL "$!" 2>/dev/null; exit 0' TERM
 	sleep %[5]s &
 	wait "$!"
 	trap '' TERM
