@@ -218,7 +218,7 @@ watch() {
 
 # keep_deadline SECONDS kills the tree when the time is over. It leaves no sleep behind when it is ended before.
 keep_deadline() {
-	trap 'kill "$!" 2>/dev/null; exit 0' TERM
+	trap 'kill -s KILL "$!" 2>/dev/null; exit 0' TERM
 	sleep "$1" &
 	wait "$!"
 	trap '' TERM

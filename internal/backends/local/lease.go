@@ -29,7 +29,7 @@ import (
 // keeperScript is the keeper. Arguments: the flag by which processes of the remote are known; its directory; runsc; its ID;
 // where directories go that are being removed; and the cgroup mount with the remote's path below it, which may be "".
 const keeperScript = `flag=$1 dir=$2 program=$3 id=$4 tmp=$5 mount=$6 cgroup=$7
-trap 'kill "$!" 2>/dev/null; exit 0' TERM
+trap 'kill -s KILL "$!" 2>/dev/null; exit 0' TERM
 while read -r end <"$dir/lease"; do
 	now=$(date +%s)
 	left=$((end - now))

@@ -60,7 +60,7 @@ command=$!
 
 # watch kills the command with all that it started when its time is over, and says so by its exit code.
 watch() {
-	trap 'kill "$!"; exit 0' TERM
+	trap 'kill -s KILL "$!"; exit 0' TERM
 	sleep "$timeout" &
 	# Not every sleep takes fractions.
 	wait "$!" || { sleep "$((${timeout%.*} + 1))" & wait "$!"; }
