@@ -94,6 +94,7 @@ type shared struct {
 	figures  *figures
 	// confirmer asks whether a provider stands, after a journal was written.
 	confirmer *provider.Confirmer
+	stagger   stagger
 	options   Options
 }
 

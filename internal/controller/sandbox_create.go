@@ -21,6 +21,11 @@ import (
 
 // create makes the remote: what can be known to be wrong first, then the journal, then the effect, then the status.
 func (p *sandboxPass) create(ctx context.Context) (ctrl.Result, error) {
+	begun, may := p.stagger.begin(ctx, p.sandbox.Namespace)
+	if !may {
+		return ctrl.Result{}, context.Cause(ctx)
+	}
+	defer begun()
 	door, err := p.open(ctx)
 	if err != nil {
 		return p.blocked(ctx, err)
@@ -59,6 +64,7 @@ func (p *sandboxPass) create(ctx context.Context) (ctrl.Result, error) {
 		p.settled.add(p.journal)
 		return p.blocked(ctx, err)
 	}
+	begun()
 	// The deadline counts from the journal, as whoever finds the journal counts.
 	creating, cancel := context.WithDeadline(ctx, p.journal.Time.Add(door.Registration().CreateDeadline))
 	defer cancel()

@@ -25,7 +25,7 @@ type unhurried struct {
 
 // Reconcile implements reconcile.Reconciler.
 func (u unhurried) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	passing, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	passing, cancel := context.WithCancel(context.WithValue(context.WithoutCancel(ctx), managerKey{}, ctx.Done()))
 	defer cancel()
 	unregister := context.AfterFunc(ctx, func() {
 		grace := time.NewTimer(passGrace)
@@ -38,6 +38,14 @@ func (u unhurried) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Re
 	})
 	defer unregister()
 	return u.Reconciler.Reconcile(passing, request)
+}
+
+type managerKey struct{}
+
+// managerEnds is closed when the manager ends of whose passes this is one. They may go on for a moment, but should not begin anything.
+func managerEnds(pass context.Context) <-chan struct{} {
+	ends, _ := pass.Value(managerKey{}).(<-chan struct{})
+	return ends
 }
 
 // Drain is the part of the manager's end that may take long: commands that run within a call of this process die with it, so
