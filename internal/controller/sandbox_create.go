@@ -65,6 +65,13 @@ func (p *sandboxPass) create(ctx context.Context) (ctrl.Result, error) {
 		return p.blocked(ctx, err)
 	}
 	begun()
+	return p.createRemote(ctx, door, request, files, version)
+}
+
+// createRemote is the effect, once the journal stands.
+func (p *sandboxPass) createRemote(
+	ctx context.Context, door *provider.Door, request backends.CreateRequest, files []file, version string,
+) (ctrl.Result, error) {
 	// The deadline counts from the journal, as whoever finds the journal counts.
 	creating, cancel := context.WithDeadline(ctx, p.journal.Time.Add(door.Registration().CreateDeadline))
 	defer cancel()
