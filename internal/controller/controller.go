@@ -61,6 +61,8 @@ type Options struct {
 	// CompactAfter is how long after its end a SandboxExec keeps its output in status; negative = for ever, 0 =
 	// DefaultCompactAfter.
 	CompactAfter time.Duration
+	// LongestStagger is how long a creation is kept back at most while others of its namespace begin; 0 = DefaultLongestStagger.
+	LongestStagger time.Duration
 	// Drain is what the program asks, before it ends, to let commands end; nil = it does not ask.
 	Drain *Drain
 }
@@ -74,6 +76,7 @@ const (
 	DefaultLossDelay        = 10 * time.Second
 	DefaultRecreateDelay    = 10 * time.Second
 	DefaultCompactAfter     = 7 * 24 * time.Hour
+	DefaultLongestStagger   = 500 * time.Millisecond
 )
 
 // shared is what all reconcilers have.
@@ -94,7 +97,7 @@ type shared struct {
 	figures  *figures
 	// confirmer asks whether a provider stands, after a journal was written.
 	confirmer *provider.Confirmer
-	stagger   stagger
+	stagger   *stagger
 	options   Options
 }
 
@@ -117,6 +120,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		wakes:     newWakes(),
 		figures:   newFigures(),
 		confirmer: &provider.Confirmer{Reader: mgr.GetAPIReader()},
+		stagger:   newStagger(options.LongestStagger, options.Workers/2),
 		options:   options,
 	}
 	s.places = newPlaces(s.wakes)
@@ -154,6 +158,9 @@ func (o *Options) setDefaults() {
 		if *d.value == 0 {
 			*d.value = d.standard
 		}
+	}
+	if o.LongestStagger == 0 {
+		o.LongestStagger = DefaultLongestStagger
 	}
 	if o.CompactAfter == 0 {
 		o.CompactAfter = DefaultCompactAfter

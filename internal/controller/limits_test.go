@@ -111,6 +111,22 @@ var _ = Describe("The limits of a provider", func() {
 		Eventually(func() []string { return readyOf(ctx, slow) }).Should(HaveLen(40))
 	})
 
+	It("are the only ones: all of a crowd are at their provider at once, though not all begin at once", func(ctx SpecContext) {
+		gate := memory.NewGate()
+		defer gate.Open()
+		there := make(chan string, 300)
+		defer providers["named"].Inject(memory.Fault{Operation: memory.OperationCreate, Gate: gate, If: func(call memory.Call) bool {
+			there <- call.Name
+			return true
+		}})()
+		create(ctx, builders.MakeProvider(ns, "p", "named").Obj())
+		all := sandboxes(ctx, "p", 30)
+		// No call was given up by then: that takes ten seconds.
+		Eventually(there, 8*time.Second).Should(HaveLen(30))
+		gate.Open()
+		Eventually(func() []string { return readyOf(ctx, all) }).Should(HaveLen(30))
+	})
+
 	It("leave workers to an account that answers, however many others don't", func(ctx SpecContext) {
 		gate := memory.NewGate()
 		defer gate.Open()

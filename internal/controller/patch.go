@@ -104,13 +104,19 @@ func writeStatus[T interface {
 	return nil
 }
 
-// patchMetadata changes labels, annotations or finalizers of a copy and writes the difference.
+// patchMetadata changes labels, annotations or finalizers of a copy and writes the difference. Where the API server says that it did not,
+// the copy is as it was; where it is not known, the change may come through.
 func (s *shared) patchMetadata(ctx context.Context, object client.Object, change func(client.Object)) error {
 	before, _ := object.DeepCopyObject().(client.Object)
 	change(object)
 	patch, err := lockedMetadata(before, object)
 	if err == nil {
 		err = s.client.Patch(ctx, object, patch)
+	}
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		object.SetLabels(before.GetLabels())
+		object.SetAnnotations(before.GetAnnotations())
+		object.SetFinalizers(before.GetFinalizers())
 	}
 	if err != nil {
 		return fmt.Errorf("writing metadata: %w", err)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -295,4 +296,30 @@ func TestPlacesBelieveNoOlderWordThanTheirOwn(t *testing.T) {
 	w.hear()
 	w.hear()
 	g.Expect(w.took(w.objects[0], crowded, queuesFor(w.objects[0]))).To(BeFalse(), "the cache told how it was before its journal")
+}
+
+func TestPlacesAreGivenBackWhereTheJournalCertainlyWasNotWritten(t *testing.T) {
+	resource := v1alpha1.GroupVersion.WithResource("sandboxes").GroupResource()
+	for name, c := range map[string]struct {
+		answer error
+		held   int
+	}{
+		"the object is gone":                       {apierrors.NewNotFound(resource, "box-0000"), 0},
+		"another wrote":                            {apierrors.NewConflict(resource, "box-0000", errRefused), 0},
+		"the answer was lost, and it may be there": {errRefused, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			w := newPlacesWorld(1, 1)
+			w.create()
+			mine := w.objects[0].DeepCopy()
+			g.Expect(w.took(mine, crowded, queuesFor(mine))).To(BeTrue())
+			p := &sandboxPass{sandbox: mine, sandboxReconciler: &sandboxReconciler{shared: &shared{client: refusing{err: c.answer}}}}
+
+			err := p.writeJournal(t.Context(), (*journal)(nil).next(noon, crowded, mine))
+			g.Expect(err).To(MatchError(c.answer))
+			w.settle(mine)
+			g.Expect(w.held[crowded.UID]).To(Equal(c.held))
+		})
+	}
 }

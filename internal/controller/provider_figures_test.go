@@ -44,17 +44,21 @@ func (f *figures) shown(asked *metrics.Gauge) []float64 {
 }
 
 // refusing is an API server that takes no writes.
-type refusing struct{ client.Client }
+type refusing struct {
+	client.Client
+
+	err error
+}
 
 var errRefused = errors.New("refused")
 
-func (refusing) Patch(context.Context, client.Object, client.Patch, ...client.PatchOption) error {
-	return errRefused
+func (r refusing) Patch(context.Context, client.Object, client.Patch, ...client.PatchOption) error {
+	return r.err
 }
 
 func TestLeasesAreDueThoughThePassIsCutOffBeforeThem(t *testing.T) {
 	r := figuring()
-	r.client = refusing{}
+	r.client = refusing{err: errRefused}
 	p := passOver(r, "uid")
 	p.provider.Object.SetAnnotations(map[string]string{v1alpha1.AcceptLossesAnnotation: "true"})
 	p.verdict, p.leasesDue = &inventory.Verdict{}, 2

@@ -67,6 +67,8 @@ type sandboxPass struct {
 	defaults *v1alpha1.SandboxDefaults
 	// needed says that a run uses the Sandbox, or waits for it.
 	needed bool
+	// begun lets the next creation begin. It is called once the journal stands.
+	begun func()
 }
 
 func (s *shared) setupSandbox(mgr ctrl.Manager) error {
@@ -95,25 +97,11 @@ func (s *shared) setupSandbox(mgr ctrl.Manager) error {
 // Reconcile makes one pass over one Sandbox.
 func (r *sandboxReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	ctx = provider.InNamespace(ctx, request.Namespace)
-	var before v1alpha1.Sandbox
-	if err := r.client.Get(ctx, request.NamespacedName, &before); err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(err)
-	}
-	p := &sandboxPass{
-		sandboxReconciler: r, before: &before, sandbox: before.DeepCopy(), journal: readJournal(&before), now: r.clock.Now(),
-		observedState: before.Status.State,
-	}
-	if p.foreign = r.isForeign(&before); p.foreign {
-		// What another installation began is for that one to find.
-		p.journal = nil
-	}
-	if moved, err := p.followRun(ctx); moved || err != nil {
+	p, action, err := r.considerInTurn(ctx, request)
+	if p == nil || err != nil {
 		return pass(ctrl.Result{}, err)
 	}
-	if err := p.observe(ctx); err != nil {
-		return ctrl.Result{}, err
-	}
-	action := decideSandbox(p.facts())
+	defer p.begun()
 	ctx, done := timed(ctx, "Sandbox")
 	ctx, traced := traceSandbox(ctx, p.sandbox, action)
 	result, err := pass(p.do(ctx, action))
@@ -123,6 +111,49 @@ func (r *sandboxReconciler) Reconcile(ctx context.Context, request ctrl.Request)
 		return result, err
 	}
 	return p.comeBack(result), nil
+}
+
+// considerInTurn considers a creation once it may begin: again where it waited for that.
+func (r *sandboxReconciler) considerInTurn(ctx context.Context, request ctrl.Request) (*sandboxPass, sandboxAction, error) {
+	p, action, err := r.consider(ctx, request)
+	if err != nil || action != sandboxCreate {
+		return p, action, err
+	}
+	begun, waited, may := r.stagger.begin(ctx, request.Namespace)
+	if !may {
+		return nil, "", context.Cause(ctx)
+	}
+	if waited {
+		if p, action, err = r.consider(ctx, request); err != nil || action != sandboxCreate {
+			begun()
+			return p, action, err
+		}
+	}
+	p.begun = begun
+	return p, action, nil
+}
+
+// consider reads the Sandbox and decides what is to be done. There is no pass where that is nothing.
+func (r *sandboxReconciler) consider(ctx context.Context, request ctrl.Request) (*sandboxPass, sandboxAction, error) {
+	var before v1alpha1.Sandbox
+	if err := r.client.Get(ctx, request.NamespacedName, &before); err != nil {
+		return nil, "", client.IgnoreNotFound(err)
+	}
+	p := &sandboxPass{
+		sandboxReconciler: r, before: &before, sandbox: before.DeepCopy(), journal: readJournal(&before), now: r.clock.Now(),
+		observedState: before.Status.State, begun: func() {},
+	}
+	if p.foreign = r.isForeign(&before); p.foreign {
+		// What another installation began is for that one to find.
+		p.journal = nil
+	}
+	if moved, err := p.followRun(ctx); moved || err != nil {
+		return nil, "", err
+	}
+	if err := p.observe(ctx); err != nil {
+		return nil, "", err
+	}
+	return p, decideSandbox(p.facts()), nil
 }
 
 // observe reads what is not on the object.

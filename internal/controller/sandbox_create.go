@@ -21,11 +21,6 @@ import (
 
 // create makes the remote: what can be known to be wrong first, then the journal, then the effect, then the status.
 func (p *sandboxPass) create(ctx context.Context) (ctrl.Result, error) {
-	begun, may := p.stagger.begin(ctx, p.sandbox.Namespace)
-	if !may {
-		return ctrl.Result{}, context.Cause(ctx)
-	}
-	defer begun()
 	door, err := p.open(ctx)
 	if err != nil {
 		return p.blocked(ctx, err)
@@ -57,14 +52,15 @@ func (p *sandboxPass) create(ctx context.Context) (ctrl.Result, error) {
 	defer release()
 	request := p.request(door)
 	if err := p.writeJournal(ctx, p.journal.next(p.clock.Now(), door.Identity(), p.sandbox)); err != nil {
-		return ctrl.Result{}, err
+		// One that is gone needs nothing.
+		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	request.Name, request.Mark = p.journal.remoteName(), p.mark(p.sandbox, p.journal.Incarnation)
 	if err := p.confirmProvider(ctx, door); err != nil {
 		p.settled.add(p.journal)
 		return p.blocked(ctx, err)
 	}
-	begun()
+	p.begun()
 	return p.createRemote(ctx, door, request, files, version)
 }
 

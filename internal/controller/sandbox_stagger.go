@@ -7,61 +7,79 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-const (
-	// creationsAtOnce is how many creations of one namespace write their journals side by side. An API server works on all requests
-	// at once: of a hundred together, each takes as long as all. Then all wait for the provider together while the API server has
-	// nothing to do, and their statuses come all together again. Fewer at once are sooner at the provider, and its time is used.
-	creationsAtOnce = 24
-	// longestStagger is how long a creation is kept back at most. After that it begins, however many there are.
-	longestStagger = 500 * time.Millisecond
-)
+// creationsAtOnce is how many creations of one namespace write their journals side by side. An API server works on all requests at
+// once: of a hundred together, each takes as long as all. Then all wait for the provider together while the API server has nothing to
+// do, and their statuses come all together again. Fewer at once are sooner at the provider, and its time is used.
+const creationsAtOnce = 24
 
-// stagger keeps the creations of one namespace's crowd from beginning all at once. It is no limit, and nobody is queued: it has each
-// wait for a moment that is bounded, in a pass that could be at its provider for longer. No namespace waits for another. The zero
-// value is ready for use.
+// stagger keeps the creations of one namespace's crowd from beginning all at once. It is no limit: who waits does so in its pass, which
+// could be at its provider for longer, for a moment that is bounded, and then begins in any case. Nobody waits for another namespace.
 type stagger struct {
+	// longest is how long one waits at most, and most is how many may wait at once: workers are for other objects, too.
+	longest time.Duration
+	most    int
+
 	mutex      sync.Mutex
+	waiting    int
 	namespaces map[string]*crowd
 }
 
-// crowd are the creations of one namespace that have begun, or are about to.
+// crowd are the creations of one namespace that wait for a turn, or have one.
 type crowd struct {
-	begun chan struct{}
+	turns chan struct{}
 	size  int
 }
 
-// begin returns when a creation may begin, with what is to be called once its journal stands, or at its end; more than once does no
-// harm. It may not where the pass is cut, or the manager ends: a creation that began then would be cut itself.
-func (s *stagger) begin(ctx context.Context, namespace string) (begun func(), may bool) {
+func newStagger(longest time.Duration, most int) *stagger {
+	return &stagger{longest: longest, most: most, namespaces: map[string]*crowd{}}
+}
+
+// begin returns when a creation may begin, and whether it waited. What it returns is to be called once the journal stands, or at the end of
+// the pass; more than once does no harm. It may not begin where the manager ends: it would be cut off.
+func (s *stagger) begin(ctx context.Context, namespace string) (begun func(), waited, may bool) {
+	if isOver(managerEnds(ctx)) {
+		return func() {}, false, false
+	}
 	own := s.join(namespace)
-	longest := time.NewTimer(longestStagger)
+	begun = sync.OnceFunc(func() {
+		<-own.turns
+		s.leave(namespace, own)
+	})
+	select {
+	case own.turns <- struct{}{}:
+		return begun, false, true
+	default:
+	}
+	if !s.mayWait() {
+		s.leave(namespace, own)
+		return func() {}, false, true
+	}
+	defer s.waited()
+	// Those who came together must not begin together after all.
+	longest := time.NewTimer(wait.Jitter(s.longest/2, 1))
 	defer longest.Stop()
 	select {
-	case own.begun <- struct{}{}:
-		return sync.OnceFunc(func() {
-			<-own.begun
-			s.leave(namespace, own)
-		}), true
+	case own.turns <- struct{}{}:
+		return begun, true, true
 	case <-longest.C:
 		may = true
 	case <-managerEnds(ctx):
 	case <-ctx.Done():
 	}
 	s.leave(namespace, own)
-	return func() {}, may
+	return func() {}, true, may
 }
 
 func (s *stagger) join(namespace string) *crowd {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	if s.namespaces == nil {
-		s.namespaces = map[string]*crowd{}
-	}
 	own := s.namespaces[namespace]
 	if own == nil {
-		own = &crowd{begun: make(chan struct{}, creationsAtOnce)}
+		own = &crowd{turns: make(chan struct{}, creationsAtOnce)}
 		s.namespaces[namespace] = own
 	}
 	own.size++
@@ -74,4 +92,21 @@ func (s *stagger) leave(namespace string, own *crowd) {
 	if own.size--; own.size == 0 {
 		delete(s.namespaces, namespace)
 	}
+}
+
+// mayWait says that there is room for one more who waits; waited gives it back.
+func (s *stagger) mayWait() bool {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if s.waiting >= s.most {
+		return false
+	}
+	s.waiting++
+	return true
+}
+
+func (s *stagger) waited() {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.waiting--
 }

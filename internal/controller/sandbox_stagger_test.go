@@ -14,11 +14,17 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
+// How long one waits at most in these tests, and how many at once.
+const (
+	longest = time.Second
+	most    = 100
+)
+
 func TestACrowdBeginsInTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewWithT(t)
-		var s stagger
-		crowd := comeTo(t.Context(), &s, "crowded", 2*creationsAtOnce)
+		s := newStagger(longest, most)
+		crowd := comeTo(t.Context(), s, "crowded", 2*creationsAtOnce)
 		g.Expect(crowd.begun).To(HaveLen(creationsAtOnce), "who may begin at once")
 
 		for range 3 {
@@ -41,9 +47,9 @@ func TestACrowdBeginsInTurns(t *testing.T) {
 func TestAnotherNamespaceDoesNotWaitForACrowd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewWithT(t)
-		var s stagger
-		crowd := comeTo(t.Context(), &s, "crowded", 10*creationsAtOnce)
-		alone := comeTo(t.Context(), &s, "quiet", 1)
+		s := newStagger(longest, most)
+		crowd := comeTo(t.Context(), s, "crowded", most)
+		alone := comeTo(t.Context(), s, "quiet", 1)
 		g.Expect(alone.begun).To(HaveLen(1))
 		g.Expect(alone.came()).To(BeZero())
 		crowd.came()
@@ -53,28 +59,55 @@ func TestAnotherNamespaceDoesNotWaitForACrowd(t *testing.T) {
 func TestACreationBeginsAfterAMomentHoweverManyThereAre(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewWithT(t)
-		var s stagger
-		const all = 10 * creationsAtOnce
-		crowd := comeTo(t.Context(), &s, "crowded", all)
-		time.Sleep(longestStagger)
+		s := newStagger(longest, most)
+		const all = creationsAtOnce + most
+		crowd := comeTo(t.Context(), s, "crowded", all)
+		time.Sleep(longest)
 		synctest.Wait()
 		g.Expect(crowd.begun).To(HaveLen(all), "who began, though no journal stands")
 
 		for range all {
 			(<-crowd.begun)()
 		}
-		g.Expect(crowd.came()).To(Equal(longestStagger))
+		g.Expect(crowd.came()).To(And(BeNumerically(">", longest/2), BeNumerically("<=", longest)))
 		g.Expect(s.namespaces).To(BeEmpty())
+	})
+}
+
+func TestThoseWhoCameTogetherDoNotBeginTogetherAfterAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewWithT(t)
+		s := newStagger(longest, most)
+		crowd := comeTo(t.Context(), s, "crowded", creationsAtOnce+most)
+		time.Sleep(longest * 3 / 4)
+		synctest.Wait()
+		g.Expect(len(crowd.begun)).To(And(
+			BeNumerically(">", creationsAtOnce+most/10), BeNumerically("<", creationsAtOnce+most*9/10)))
+		crowd.came()
+	})
+}
+
+func TestWorkersAreNotAllKeptWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewWithT(t)
+		s := newStagger(longest, most)
+		crowd := comeTo(t.Context(), s, "crowded", creationsAtOnce+most)
+		late := comeTo(t.Context(), s, "crowded", 5)
+		g.Expect(late.came()).To(BeZero())
+		g.Expect(late.begun).To(HaveLen(5))
+
+		crowd.came()
+		g.Expect(s.waiting).To(BeZero())
 	})
 }
 
 func TestNoCreationBeginsOnceThePassIsCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewWithT(t)
-		var s stagger
-		crowd := comeTo(t.Context(), &s, "crowded", creationsAtOnce)
+		s := newStagger(longest, most)
+		crowd := comeTo(t.Context(), s, "crowded", creationsAtOnce)
 		ctx, cut := context.WithCancel(t.Context())
-		late := comeTo(ctx, &s, "crowded", 1)
+		late := comeTo(ctx, s, "crowded", 1)
 		cut()
 		g.Expect(late.came()).To(BeZero())
 		g.Expect(late.begun).To(BeEmpty())
@@ -87,22 +120,26 @@ func TestNoCreationBeginsOnceThePassIsCut(t *testing.T) {
 }
 
 func TestNoCreationBeginsOnceTheManagerEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := NewWithT(t)
-		var s stagger
-		comeTo(t.Context(), &s, "crowded", creationsAtOnce)
-		ctx, stop := context.WithCancel(t.Context())
-		pass := reconcile.Func(func(ctx context.Context, _ ctrl.Request) (ctrl.Result, error) {
-			stop()
-			_, may := s.begin(ctx, "crowded")
-			g.Expect(may).To(BeFalse())
-			return ctrl.Result{}, context.Cause(ctx)
+	for name, others := range map[string]int{"with a free turn": 0, "without": creationsAtOnce} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := NewWithT(t)
+				s := newStagger(longest, most)
+				comeTo(t.Context(), s, "crowded", others)
+				ctx, stop := context.WithCancel(t.Context())
+				pass := reconcile.Func(func(ctx context.Context, _ ctrl.Request) (ctrl.Result, error) {
+					stop()
+					_, _, may := s.begin(ctx, "crowded")
+					g.Expect(may).To(BeFalse())
+					return ctrl.Result{}, nil
+				})
+				came := time.Now()
+				_, err := unhurried{pass}.Reconcile(ctx, ctrl.Request{})
+				g.Expect(err).NotTo(HaveOccurred())
+				g.Expect(time.Since(came)).To(BeZero())
+			})
 		})
-		came := time.Now()
-		_, err := unhurried{pass}.Reconcile(ctx, ctrl.Request{})
-		g.Expect(err).NotTo(HaveOccurred(), "a manager that ends is no failure of the pass")
-		g.Expect(time.Since(came)).To(BeZero())
-	})
+	}
 }
 
 // creations are some that came together.
@@ -118,7 +155,7 @@ func comeTo(ctx context.Context, s *stagger, namespace string, number int) creat
 	came, begun, ended := time.Now(), make(chan func(), number), make(chan time.Duration, number)
 	for range number {
 		go func() {
-			one, may := s.begin(ctx, namespace)
+			one, _, may := s.begin(ctx, namespace)
 			if may {
 				begun <- one
 			}

@@ -42,10 +42,19 @@ func (u unhurried) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Re
 
 type managerKey struct{}
 
-// managerEnds is closed when the manager ends of whose passes this is one. They may go on for a moment, but should not begin anything.
+// managerEnds is closed when the manager ends of whose passes this is one: what takes long should not be begun any more.
 func managerEnds(pass context.Context) <-chan struct{} {
 	ends, _ := pass.Value(managerKey{}).(<-chan struct{})
 	return ends
+}
+
+func isOver(ends <-chan struct{}) bool {
+	select {
+	case <-ends:
+		return true
+	default:
+		return false
+	}
 }
 
 // Drain is the part of the manager's end that may take long: commands that run within a call of this process die with it, so

@@ -168,8 +168,10 @@ func startManager() func() {
 	ctx, cancel := context.WithCancel(context.Background())
 	Expect(controller.Setup(ctx, mgr, controller.Options{
 		Registry: backends.NewRegistry(registrations...), Installation: installation, Namespace: operatorNamespace,
-		Workers: 16, Period: period, DeletionDeadline: 10 * time.Second, OrphanGrace: orphanGrace,
+		Workers: 64, Period: period, DeletionDeadline: 10 * time.Second, OrphanGrace: orphanGrace,
 		LossDelay: 300 * time.Millisecond, RecreateDelay: 50 * time.Millisecond,
+		// One whose turn never ended would hold up all others.
+		LongestStagger: time.Hour,
 	})).To(Succeed())
 	done := make(chan error, 1)
 	go func() { done <- mgr.Start(ctx) }()

@@ -46,6 +46,7 @@ while read -r end <"$dir/lease"; do
 	sleep "$left" &
 	wait "$!"
 done
+trap 'exit 0' TERM
 [ -e "$dir/expired" ] || exit 0
 for _ in 1 2 3 4 5 6 7 8 9 10; do
 	"$program" "$flag" delete -force "$id" && break
