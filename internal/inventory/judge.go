@@ -85,7 +85,8 @@ type Verdict struct {
 	// there. Missing and Turned are how many were
 	// found missing, and to be orphans, since the last time that the account was as it should be.
 	Expected, Known, Visible, Missing, Turned int
-	// Stirred are the UIDs of Sandboxes whose remote is missing, in another state than recorded, or should have ended.
+	// Stirred are the UIDs of Sandboxes whose remote is missing though it was made before the list, is in another state than recorded, or
+	// should have ended.
 	Stirred []string
 	// Orphans and Surplus may be destroyed unless First or Changed; the oldest come first.
 	Orphans, Surplus []backends.Remote
@@ -153,14 +154,13 @@ func (v *Verdict) compare(in Input) (missing []string) {
 			// not its own would say so, too, and then it would be let go with its remote still there.
 			continue
 		}
-		if state != s.State || overdue {
+		if overdue || state != s.State && (there || !in.isUnheard(s)) {
 			v.Stirred = append(v.Stirred, s.UID)
 		}
 		switch {
 		case there:
 			v.Known++
-		case s.CreatedAt.Add(in.Visibility + clockSkew).After(in.Snapshot.At):
-			// It may be too new for the list.
+		case in.isTooNew(s):
 		case overdue:
 			// It was to end by now.
 		default:
@@ -180,6 +180,20 @@ func (v *Verdict) count(there, overdue bool) {
 		v.Expected++
 	}
 }
+
+// isTooNew says that a remote may be missing from the list because it was made too late for it.
+func (in *Input) isTooNew(s Sandbox) bool {
+	return s.CreatedAt.Add(in.Visibility + clockSkew).After(in.Snapshot.At)
+}
+
+// isUnheard says that the list says nothing of a remote that is missing, as it was made while the list came. What was made later than that
+// was so by a clock that is wrong.
+func (in *Input) isUnheard(s Sandbox) bool {
+	return in.isTooNew(s) && s.CreatedAt.Before(in.Snapshot.At.Add(longestList))
+}
+
+// longestList is how long a list may take to come.
+const longestList = 2 * time.Minute
 
 // clockSkew is how far a provider's clock may be behind, and how much the seconds of a Kubernetes time leave out.
 const clockSkew = 2 * time.Second
