@@ -9,6 +9,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -26,7 +27,7 @@ import (
 // +kubebuilder:rbac:groups=evaluations.example.com,resources=evaluations,verbs=get;list;watch
 // +kubebuilder:rbac:groups=evaluations.example.com,resources=evaluations/status,verbs=patch
 // +kubebuilder:rbac:groups=evaluations.example.com,resources=evaluations/finalizers,verbs=update
-// +kubebuilder:rbac:groups=sandboxes.run,resources=sandboxes;sandboxexecs,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=sandboxes.run,resources=sandboxes;sandboxexecs,verbs=get;list;watch;create;delete
 
 // Reconciler brings Evaluations to their end.
 type Reconciler struct {
@@ -44,30 +45,39 @@ func (r *Reconciler) SetupWithManager(manager ctrl.Manager) error {
 
 // Reconcile makes what is missing, judges what has ended, and destroys the sandbox when all has.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	err := r.pass(ctx, request)
+	if apierrors.IsAlreadyExists(err) {
+		// The cache has not told yet of what was made. Whose that is, the next pass sees.
+		return ctrl.Result{RequeueAfter: 100 * time.Millisecond}, nil
+	}
+	return ctrl.Result{}, err
+}
+
+func (r *Reconciler) pass(ctx context.Context, request ctrl.Request) error {
 	evaluation := &evaluationsv1.Evaluation{}
 	if err := r.Client.Get(ctx, request.NamespacedName, evaluation); err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(err)
+		return client.IgnoreNotFound(err)
 	}
 	// What it owns is deleted with it by Kubernetes, and the operator destroys what that had: there is no finalizer here.
 	if evaluation.DeletionTimestamp != nil || meta.IsStatusConditionTrue(evaluation.Status.Conditions, evaluationsv1.ConditionFinished) {
-		return ctrl.Result{}, r.discardSandbox(ctx, evaluation)
+		return r.discardSandbox(ctx, evaluation)
 	}
 	if err := r.ensureSandbox(ctx, evaluation); err != nil {
-		return ctrl.Result{}, err
+		return err
 	}
 	before := evaluation.DeepCopy()
 	for _, task := range evaluation.Spec.Tasks {
 		status, err := r.runTask(ctx, evaluation, task)
 		if err != nil {
-			return ctrl.Result{}, fmt.Errorf("running the task %s: %w", task.Name, err)
+			return fmt.Errorf("running the task %s: %w", task.Name, err)
 		}
 		setTask(&evaluation.Status, status)
 	}
 	meta.SetStatusCondition(&evaluation.Status.Conditions, finished(evaluation))
 	if equality.Semantic.DeepEqual(before.Status, evaluation.Status) {
-		return ctrl.Result{}, nil
+		return nil
 	}
-	return ctrl.Result{}, r.Client.Status().Patch(ctx, evaluation, client.MergeFrom(before))
+	return r.Client.Status().Patch(ctx, evaluation, client.MergeFrom(before))
 }
 
 // runTask makes the run of a task, if it is not there, and says what is known of it. A run whose sandbox was lost is followed by

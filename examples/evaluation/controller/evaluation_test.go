@@ -10,6 +10,7 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -188,14 +189,27 @@ func (s suite) testStranger(t *testing.T) {
 	sandbox := &v1alpha1.Sandbox{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "taken"}}
 	g.Expect(s.client.Create(t.Context(), sandbox)).To(Succeed())
 	evaluation := s.create(t, "taken", 0, "trespass")
-	reconciler := &controller.Reconciler{Client: s.client}
-	_, err := reconciler.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(evaluation)})
+	request := ctrl.Request{NamespacedName: client.ObjectKeyFromObject(evaluation)}
+	_, err := (&controller.Reconciler{Client: s.client}).Reconcile(t.Context(), request)
 	g.Expect(err).To(MatchError(ContainSubstring("somebody else's")))
+	result, err := (&controller.Reconciler{Client: unheard{s.client}}).Reconcile(t.Context(), request)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(result.RequeueAfter).NotTo(BeZero())
 	g.Expect(s.client.Get(t.Context(), client.ObjectKeyFromObject(sandbox), sandbox)).To(Succeed())
 	g.Expect(sandbox.OwnerReferences).To(BeEmpty())
 	g.Expect(s.operator.Commands(sandboxtest.Program("trespass"))).To(BeEmpty())
 	// The controller goes on with it until it is gone.
 	g.Expect(s.client.Delete(t.Context(), evaluation)).To(Succeed())
+}
+
+// unheard is a cache that was not told of any Sandbox yet.
+type unheard struct{ client.Client }
+
+func (u unheard) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	if _, ok := object.(*v1alpha1.Sandbox); ok {
+		return apierrors.NewNotFound(v1alpha1.GroupVersion.WithResource("sandboxes").GroupResource(), key.Name)
+	}
+	return u.Client.Get(ctx, key, object, options...)
 }
 
 func (s suite) testInconclusive(t *testing.T) {
