@@ -80,9 +80,9 @@ func (r *Reconciler) discardSandbox(ctx context.Context, evaluation *evaluations
 	return client.IgnoreNotFound(r.Client.Delete(ctx, &sandbox, client.Preconditions{UID: &sandbox.UID}))
 }
 
-// made is the metadata of what an Evaluation makes. By the owner reference, changes of the object wake the Evaluation, and its deletion takes
-// the object along. It blocks the owner's deletion, for which a cluster with OwnerReferencesPermissionEnforcement wants the right to
-// update evaluations/finalizers.
+// made is the metadata of what an Evaluation makes. By the owner reference, changes of the object wake the Evaluation, and its deletion
+// takes the object along. It blocks the owner's deletion, for which a cluster with OwnerReferencesPermissionEnforcement wants the right
+// to update evaluations/finalizers.
 func made(evaluation *evaluationsv1.Evaluation, name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{
 		Namespace: evaluation.Namespace, Name: name, OwnerReferences: []metav1.OwnerReference{
