@@ -10,7 +10,8 @@
 // to, redact.go keeps Secrets out of stored output, trouble.go makes errors into conditions, patch.go has the writes, wake.go
 // lets one reconciler wake another and watches.go lets providers, stop.go ends them without cutting off what they do, metrics.go
 // says what objects cost, census.go how many there are and provider_figures.go how providers are, places.go counts who may have a
-// sandbox where a provider has a limit, and shard.go says which objects are whose where there are several instances.
+// sandbox where a provider has a limit, sandbox_stagger.go keeps creations from beginning all at once, and shard.go says which objects
+// are whose where there are several instances.
 package controller
 
 import (
