@@ -155,13 +155,11 @@ func (o *Options) setDefaults() {
 		{&o.OrphanGrace, DefaultOrphanGrace},
 		{&o.LossDelay, DefaultLossDelay},
 		{&o.RecreateDelay, DefaultRecreateDelay},
+		{&o.LongestStagger, DefaultLongestStagger},
 	} {
 		if *d.value == 0 {
 			*d.value = d.standard
 		}
-	}
-	if o.LongestStagger == 0 {
-		o.LongestStagger = DefaultLongestStagger
 	}
 	if o.CompactAfter == 0 {
 		o.CompactAfter = DefaultCompactAfter

@@ -19,12 +19,12 @@ const creationsAtOnce = 24
 // stagger keeps the creations of one namespace's crowd from beginning all at once. It is no limit: who waits does so in its pass, which
 // could be at its provider for longer, for a moment that is bounded, and then begins in any case. Nobody waits for another namespace.
 type stagger struct {
-	// longest is how long one waits at most, and most is how many may wait at once: workers are for other objects, too.
+	// longest is how long one waits at most.
 	longest time.Duration
-	most    int
+	// waiting has room for those who wait: workers are for other objects, too.
+	waiting chan struct{}
 
 	mutex      sync.Mutex
-	waiting    int
 	namespaces map[string]*crowd
 }
 
@@ -35,7 +35,7 @@ type crowd struct {
 }
 
 func newStagger(longest time.Duration, most int) *stagger {
-	return &stagger{longest: longest, most: most, namespaces: map[string]*crowd{}}
+	return &stagger{longest: longest, waiting: make(chan struct{}, most), namespaces: map[string]*crowd{}}
 }
 
 // begin returns when a creation may begin, and whether it waited. What it returns is to be called once the journal stands, or at the end of
@@ -54,11 +54,13 @@ func (s *stagger) begin(ctx context.Context, namespace string) (begun func(), wa
 		return begun, false, true
 	default:
 	}
-	if !s.mayWait() {
+	select {
+	case s.waiting <- struct{}{}:
+		defer func() { <-s.waiting }()
+	default:
 		s.leave(namespace, own)
 		return func() {}, false, true
 	}
-	defer s.waited()
 	// Those who came together must not begin together after all.
 	longest := time.NewTimer(wait.Jitter(s.longest/2, 1))
 	defer longest.Stop()
@@ -92,21 +94,4 @@ func (s *stagger) leave(namespace string, own *crowd) {
 	if own.size--; own.size == 0 {
 		delete(s.namespaces, namespace)
 	}
-}
-
-// mayWait says that there is room for one more who waits; waited gives it back.
-func (s *stagger) mayWait() bool {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	if s.waiting >= s.most {
-		return false
-	}
-	s.waiting++
-	return true
-}
-
-func (s *stagger) waited() {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	s.waiting--
 }

@@ -97,7 +97,7 @@ func TestWorkersAreNotAllKeptWaiting(t *testing.T) {
 		g.Expect(late.begun).To(HaveLen(5))
 
 		crowd.came()
-		g.Expect(s.waiting).To(BeZero())
+		g.Expect(s.waiting).To(BeEmpty())
 	})
 }
 
