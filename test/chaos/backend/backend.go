@@ -50,6 +50,8 @@ func Registry() *backends.Registry {
 			},
 			Capabilities:   fake.Capabilities(),
 			CreateDeadline: CreateDeadline, VisibilityDelay: VisibilityDelay, LeastLifetime: time.Second,
+			// One token opens all accounts.
+			Scope: func(config backends.Config) string { return string(config.Parameters) },
 			New: func(_ context.Context, config backends.Config) (backends.Backend, error) {
 				return s.open(name, config)
 			},
